@@ -1,0 +1,22 @@
+"""What every verb is given: the database, the time and the settings. Built once by a service or a loop."""
+
+from dataclasses import dataclass, field
+
+from server_core.clock import Clock, utc_now
+from server_core.config import Settings
+from server_core.db.session import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionContext:
+    """The seams of the actions; tests pass their own.
+
+    Attributes:
+        database: where transactions are opened.
+        settings: limits and defaults.
+        clock: returns the current time in UTC.
+    """
+
+    database: Database
+    settings: Settings = field(default_factory=Settings)
+    clock: Clock = utc_now

@@ -1,0 +1,126 @@
+"""Settings as one frozen value: read at the door (load_settings), handed down, never looked up again.
+
+Each setting has one key (`graphql.port`), the environment name `PREFECT_SERVER__GRAPHQL__PORT`, and possibly aliases
+from the legacy server (actions.md §8.2). Precedence: environment > user file > default.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HOME = Path("~/.prefect_server")
+
+
+def _setting(default: Any, doc: str, *, keys: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> Any:
+    """Declare a setting: its default, what it does, legacy keys and legacy environment names for it."""
+    return field(default=default, metadata={"doc": doc, "keys": keys, "env": env})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSettings:
+    """How to reach Postgres; with no `connection_url` an embedded one is run."""
+
+    connection_url: str | None = _setting(
+        None, "DSN of the database; empty: `start` runs an embedded Postgres under `home`."
+    )
+    pool_size: int = _setting(10, "Most connections one service keeps to the database.")
+    statement_cache_size: int = _setting(
+        200, "Prepared statements kept per connection; 0 behind PgBouncer in transaction mode."
+    )
+    connect_retry_seconds: float = _setting(1.0, "Pause between attempts while the database is not there yet.")
+    connect_timeout_seconds: float = _setting(0.0, "Give up waiting for the database after this long; 0: never.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiSettings:
+    """How the outside world names this server."""
+
+    url: str = _setting("http://localhost:4200", "Base of the links in notifications.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings:
+    """The one endpoint that clients know."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.", env=("APOLLO_API_BIND_ADDRESS",))
+    port: int = _setting(4200, "Port to listen on.", keys=("services.apollo.port",), env=("APOLLO_API_PORT",))
+    data_url: str = _setting(
+        "http://127.0.0.1:3000/v1alpha1/graphql",
+        "The data API, when it runs as a process of its own.",
+        keys=("hasura.graphql_url",),
+        env=("HASURA_API_URL",),
+    )
+    graphql_url: str = _setting(
+        "http://127.0.0.1:4201/graphql/",
+        "The actions, when they run as a process of their own.",
+        env=("PREFECT_API_URL",),
+    )
+    body_limit_bytes: int = _setting(16 * 1024 * 1024, "Largest request body.", env=("APOLLO_API_BODY_LIMIT",))
+    depth_limit: int = _setting(7, "Deepest selection; a root field has depth 0.")
+    keep_alive_seconds: int = _setting(5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",))
+    playground: bool = _setting(
+        True, "Answer a browser's GET with a query page.", env=("APOLLO_API_ENABLE_PLAYGROUND",)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """The data API: GraphQL queries over the tables."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(3000, "Port to listen on.", keys=("hasura.port",))
+    null_collapse: bool = _setting(True, "`{_eq: null}` restricts nothing, as the legacy server was run.")
+    statement_timeout_seconds: float = _setting(30.0, "Longest time one query may take in Postgres; 0: no limit.")
+    pool_size: int = _setting(8, "Most connections the data API keeps to the database.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphQLSettings:
+    """The actions: mutations and a few computed queries."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(4201, "Port to listen on.")
+    path: str = _setting("/graphql/", "Path of the endpoint.")
+    keep_alive_seconds: int = _setting(
+        5, "Idle connections close after this long.", keys=("services.graphql.timeout_keep_alive",)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowelSettings:
+    """The maintenance loops."""
+
+    max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.")
+    scheduler_interval_seconds: float = _setting(150.0, "From the start of one scheduler pass to the next.")
+    lazarus_interval_seconds: float = _setting(600.0, "From the start of one lazarus pass to the next.")
+    zombie_killer_interval_seconds: float = _setting(120.0, "From the start of one zombie killer pass to the next.")
+    heartbeat_timeout_seconds: float = _setting(600.0, "A run is silent when its last heartbeat is older than this.")
+    resurrection_attempt_limit: int = _setting(
+        3, "Times lazarus reschedules one run.", keys=("services.lazarus.resurrection_attempt_limit",)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingSettings:
+    """Log output."""
+
+    level: str = _setting("INFO", "Least severe level that is written.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, by section."""
+
+    home: Path = _setting(HOME, "Folder of the embedded database and the user file.")
+    core_version_cutoff: str = _setting("0.6.1", "Flows made by an older client library are refused.")
+    queued_runs_returned_limit: int = _setting(25, "Most run ids one `get_runs_in_queue` returns.")
+    insert_many_batch_size: int = _setting(200, "Rows per insert of tasks and edges.")
+    artifacts_max_payload_bytes: int = _setting(1_000_000, "Largest artifact.")
+    states_max_payload_bytes: int = _setting(1_000_000, "Largest serialized state.")
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    graphql: GraphQLSettings = field(default_factory=GraphQLSettings)
+    towel: TowelSettings = field(default_factory=TowelSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -1,0 +1,191 @@
+"""Connections as two types: a ReadSession asks, a WriteSession also changes; only Database opens and commits.
+
+An action opens one (`async with database.transaction() as session`) and hands it to the store; the store never
+commits. SQL is plain text with `$1` parameters: building statements with SQLAlchemy Core per request cost more than
+the statement itself (docs/architecture.md). SQLAlchemy describes the tables (server_core.models) and migrates them.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import asyncpg
+
+from server_core.config import DatabaseSettings
+from server_core.db.dsn import plain_dsn
+from server_core.errors import ForeignKeyViolation, InvalidInput, ServerError, Unavailable, UniquenessViolation
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+Row = asyncpg.Record
+
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+)
+
+
+class ReadSession:
+    """Asks the database; sees its own transaction, changes nothing."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """Return all rows of a statement; `args` fill `$1`, `$2`, …"""
+        return await self._connection.fetch(sql, *args)
+
+    async def fetch_row(self, sql: str, *args: Any) -> Row | None:
+        """Return the first row, or None."""
+        return await self._connection.fetchrow(sql, *args)
+
+    async def fetch_value(self, sql: str, *args: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        return await self._connection.fetchval(sql, *args)
+
+
+class WriteSession(ReadSession):
+    """Asks and changes, inside the transaction that Database.transaction opened and will commit."""
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+        status = await self._connection.execute(sql, *args)
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement once per row of arguments, in one round trip."""
+        await self._connection.executemany(sql, rows)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Run a block that may fail without losing the transaction."""
+        async with self._connection.transaction():
+            yield
+
+
+class Database:
+    """A pool of connections to one Postgres, UTC, jsonb as Python values.
+
+    Use as an async context manager, or call open and close.
+
+    Args:
+        dsn: any libpq-style `postgresql://` URL.
+        settings: pool size and statement cache.
+    """
+
+    def __init__(self, dsn: str, settings: DatabaseSettings | None = None) -> None:
+        self._dsn = plain_dsn(dsn)
+        self._settings = settings or DatabaseSettings()
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Create the pool; one connection is made at once, so a wrong DSN fails here."""
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._settings.pool_size,
+            statement_cache_size=self._settings.statement_cache_size,
+            init=_prepare,
+            server_settings={"timezone": "UTC", "application_name": "prefect-server"},
+        )
+
+    async def close(self) -> None:
+        """Close the pool after the sessions in use are done."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """Open a session for reading; each statement sees the latest commit.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with _translated():
+            async with self._acquire() as connection:
+                yield ReadSession(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[WriteSession]:
+        """Open a session in a transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            UniquenessViolation, ForeignKeyViolation: Postgres refused a row.
+            InvalidInput: Postgres could not read a value.
+            Unavailable: the database cannot be reached.
+        """
+        with _translated():
+            async with self._acquire() as connection, connection.transaction():
+                yield WriteSession(connection)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """Borrow a raw connection outside any transaction, for what outlives one (advisory locks, LISTEN)."""
+        with _translated():
+            async with self._acquire() as connection:
+                yield connection
+
+    def _acquire(self) -> Any:
+        if self._pool is None:
+            raise Unavailable("The database is not open.")
+        return self._pool.acquire()
+
+
+class _translated:  # noqa: N801 - reads as a statement
+    """Turns what Postgres or the network raises into the error tree; leaves every other error alone."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            translated = translate(error)
+            if translated is not None:
+                raise translated from error
+
+
+def translate(error: BaseException) -> ServerError | None:
+    """Return the error of our tree that stands for a driver error, or None if it is not one a client can cause."""
+    match error:
+        case ServerError():
+            return None
+        case asyncpg.UniqueViolationError():
+            return UniquenessViolation()
+        case asyncpg.ForeignKeyViolationError():
+            return ForeignKeyViolation()
+        case asyncpg.DataError():
+            return InvalidInput(f"Invalid value: {error}")
+        case _ if isinstance(error, _LOST):
+            logger.warning("database unreachable: %s", error)
+            return Unavailable("The database cannot be reached; try again.")
+    return None
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"
+        )

@@ -1,0 +1,136 @@
+"""GraphQL over HTTP as values: what a client's body asks (GraphQLRequest), what a service answers (GraphQLResponse).
+
+Every service parses bodies with the same rules (data-api.md §3.1): `variables` is an object, null or a string that
+holds JSON, as the 1.x client sends it. Numbers keep every
+digit (the standard library's json does, orjson does not beyond 64 bits). The gateway hands requests to a GraphQLService, in process or over HTTP.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import orjson
+
+from server_core.errors import InvalidInput
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphQLRequest:
+    """One GraphQL operation.
+
+    Attributes:
+        query: document text.
+        variables: raw variable values by name; empty when none were sent.
+        operation_name: which operation of the document to run, or None.
+        headers: the `x-prefect*` headers that came with it, names in lower case.
+    """
+
+    query: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+    headers: Mapping[str, str] = NO_HEADERS
+
+    def body(self) -> bytes:
+        """Return the request as a JSON body, as it is POSTed to an upstream."""
+        document: dict[str, Any] = {"query": self.query, "variables": self.variables}
+        if self.operation_name is not None:
+            document["operationName"] = self.operation_name
+        return json.dumps(document).encode()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphQLResponse:
+    """The answer to one operation: an HTTP status and the JSON body, complete with `data` and, if any, `errors`."""
+
+    body: bytes
+    status: int = 200
+
+
+class GraphQLService(Protocol):
+    """A service the gateway can call: the data API or the actions, in this process or behind HTTP."""
+
+    async def start(self) -> None:
+        """Open what the service needs (pools, caches); called once, before the first request."""
+
+    async def stop(self) -> None:
+        """Close what start opened, after requests in flight are done."""
+
+    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
+        """Answer one operation; never raises for a client's mistake."""
+
+
+def parse_body(body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> GraphQLRequest | list[GraphQLRequest]:
+    """Read the body of a POST: one operation, or a batch (array body) of them.
+
+    Args:
+        body: UTF-8 JSON text.
+        headers: passed on in each request; keep only `x-prefect*` names, in lower case.
+
+    Raises:
+        InvalidInput: the body is not JSON, not an object (or array of objects), or a member has a wrong type.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("The request body is not valid JSON.") from error
+    if isinstance(document, list):
+        if not document:
+            raise InvalidInput("The request body is an empty batch.")
+        return [parse_request(member, headers) for member in document]
+    return parse_request(document, headers)
+
+
+def parse_request(document: object, headers: Mapping[str, str] = NO_HEADERS) -> GraphQLRequest:
+    """Read one decoded operation object; see parse_body.
+
+    Raises:
+        InvalidInput: it is not an object or a member has a wrong type.
+    """
+    if not isinstance(document, dict):
+        raise InvalidInput("The request body must be a JSON object with a `query`.")
+    query = document.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise InvalidInput("The request has no `query` text.")
+    operation_name = document.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise InvalidInput("`operationName` must be a string or null.")
+    return GraphQLRequest(
+        query=query,
+        variables=parse_variables(document.get("variables")),
+        operation_name=operation_name or None,
+        headers=headers,
+    )
+
+
+def parse_variables(value: object) -> Mapping[str, Any]:
+    """Read the `variables` member: an object, null, or a string holding either as JSON.
+
+    Raises:
+        InvalidInput: it is anything else.
+    """
+    if isinstance(value, str):
+        if not value.strip():
+            return {}
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput("`variables` is a string but not valid JSON.") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInput("`variables` must be an object, null, or a string holding JSON.")
+    return value
+
+
+def forwarded_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Keep the headers that reach resolvers: names that start with `x-prefect`, in lower case (actions.md §8.1)."""
+    return {name.lower(): value for name, value in headers.items() if name.lower().startswith("x-prefect")}
+
+
+def errors_body(*errors: Mapping[str, Any]) -> bytes:
+    """Return `{"errors": […]}`, the body of a request that was refused before any field ran."""
+    return orjson.dumps({"errors": list(errors)})
