@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HOME = Path("~/.prefect_server")
+_HOME = Path("~/.prefect_server")
 
 
 def _setting(default: Any, doc: str, *, keys: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> Any:
@@ -111,7 +111,7 @@ class LoggingSettings:
 class Settings:
     """Everything that can be set, by section."""
 
-    home: Path = _setting(HOME, "Folder of the embedded database and the user file.")
+    home: Path = _setting(_HOME, "Folder of the embedded database and the user file.")  # noqa: RUF009
     core_version_cutoff: str = _setting("0.6.1", "Flows made by an older client library are refused.")
     queued_runs_returned_limit: int = _setting(25, "Most run ids one `get_runs_in_queue` returns.")
     insert_many_batch_size: int = _setting(200, "Rows per insert of tasks and edges.")

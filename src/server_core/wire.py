@@ -2,7 +2,8 @@
 
 Every service parses bodies with the same rules (data-api.md §3.1): `variables` is an object, null or a string that
 holds JSON, as the 1.x client sends it. Numbers keep every
-digit (the standard library's json does, orjson does not beyond 64 bits). The gateway hands requests to a GraphQLService, in process or over HTTP.
+digit (the standard library's json does, orjson does not beyond 64 bits). The gateway hands requests to a
+GraphQLService, in process or over HTTP.
 """
 
 import json
@@ -32,7 +33,7 @@ class GraphQLRequest:
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> bytes:
         """Return the request as a JSON body, as it is POSTed to an upstream."""
