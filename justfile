@@ -1,0 +1,41 @@
+# The verbs, the same at home and in CI. Each is one command that also works without `just`.
+
+# install everything for development into the active virtual environment
+setup:
+    pip install -e '.[test]'
+
+# format the code
+fmt:
+    ruff check --fix . && ruff format .
+
+# style and import contracts
+lint:
+    ruff check . && ruff format --check . && lint-imports
+
+# static types
+types:
+    mypy
+
+# tests without any I/O
+unit:
+    pytest tests/unit
+
+# tests of one service on a real Postgres
+service:
+    pytest -n auto tests/service
+
+# real processes and the real prefect 1.4.1 client
+integration:
+    pytest -n auto tests/integration
+
+# benchmarks: ratios against a baseline in the same run
+bench *args:
+    python -m bench {{args}}
+
+# start the whole server on an embedded Postgres
+up:
+    prefect-server start
+
+# bring the database to the current revision
+migrate:
+    prefect-server database upgrade
