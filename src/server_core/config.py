@@ -1,7 +1,8 @@
 """Settings as one frozen value: read at the door (load_settings), handed down, never looked up again.
 
 Each setting has one key (`graphql.port`), the environment name `PREFECT_SERVER__GRAPHQL__PORT`, and possibly aliases
-from the legacy server (actions.md §8.2). Precedence: environment > user file > default.
+from the legacy server (actions.md §8.2). Precedence: environment > user file > default. What is declared here is all
+there is to know about a setting: server_core.config_loader reads, converts and checks by it, docs/settings.md lists it.
 """
 
 from dataclasses import dataclass, field
@@ -9,11 +10,38 @@ from pathlib import Path
 from typing import Any
 
 _HOME = Path("~/.prefect_server")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-def _setting(default: Any, doc: str, *, keys: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> Any:
-    """Declare a setting: its default, what it does, legacy keys and legacy environment names for it."""
-    return field(default=default, metadata={"doc": doc, "keys": keys, "env": env})
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    keys: tuple[str, ...] = (),
+    env: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    """Declare a setting: its default, what it does, legacy keys and environment names for it, which values it takes."""
+    return field(
+        default=default,
+        repr=not secret,
+        metadata={
+            "doc": doc,
+            "keys": keys,
+            "env": env,
+            "least": least,
+            "most": most,
+            "choices": choices,
+            "secret": secret,
+        },
+    )
+
+
+def _port(default: int, *, keys: tuple[str, ...] = (), env: tuple[str, ...] = ()) -> Any:
+    return _setting(default, "Port to listen on; 0: any free one.", keys=keys, env=env, least=0, most=65535)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +49,24 @@ class DatabaseSettings:
     """How to reach Postgres; with no `connection_url` an embedded one is run."""
 
     connection_url: str | None = _setting(
-        None, "DSN of the database; empty: `start` runs an embedded Postgres under `home`."
+        None, "DSN of the database; empty: `start` runs an embedded Postgres under `home`.", secret=True
     )
-    pool_size: int = _setting(10, "Most connections one service keeps to the database.")
+    host: str | None = _setting(
+        None,
+        "With `port`, `name`, `username` or `password`: makes the DSN when `connection_url` is empty (localhost).",
+    )
+    port: int | None = _setting(None, "Port of that database (5432).", least=1, most=65535)
+    name: str | None = _setting(None, "Name of that database (prefect_server).")
+    username: str | None = _setting(None, "Who connects to that database (prefect).")
+    password: str | None = _setting(None, "Password for that database.", secret=True)
+    pool_size: int = _setting(10, "Most connections one service keeps to the database.", least=1)
     statement_cache_size: int = _setting(
-        200, "Prepared statements kept per connection; 0 behind PgBouncer in transaction mode."
+        200, "Prepared statements kept per connection; 0 behind PgBouncer in transaction mode.", least=0
     )
-    connect_retry_seconds: float = _setting(1.0, "Pause between attempts while the database is not there yet.")
-    connect_timeout_seconds: float = _setting(0.0, "Give up waiting for the database after this long; 0: never.")
+    connect_retry_seconds: float = _setting(1.0, "Pause between attempts while the database is not there yet.", least=0)
+    connect_timeout_seconds: float = _setting(
+        0.0, "Give up waiting for the database after this long; 0: never.", least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +80,31 @@ class ApiSettings:
 class GatewaySettings:
     """The one endpoint that clients know."""
 
-    host: str = _setting("127.0.0.1", "Address to listen on.", env=("APOLLO_API_BIND_ADDRESS",))
-    port: int = _setting(4200, "Port to listen on.", keys=("services.apollo.port",), env=("APOLLO_API_PORT",))
+    host: str = _setting(
+        "127.0.0.1",
+        "Address to listen on.",
+        keys=("services.apollo.host", "services.host"),
+        env=("APOLLO_API_BIND_ADDRESS",),
+    )
+    port: int = _port(4200, keys=("services.apollo.port",), env=("APOLLO_API_PORT",))
     data_url: str = _setting(
         "http://127.0.0.1:3000/v1alpha1/graphql",
-        "The data API, when it runs as a process of its own.",
+        "The data API, when it runs as a process of its own (default: this host or `hasura.host`, at `data.port`).",
         keys=("hasura.graphql_url",),
         env=("HASURA_API_URL",),
     )
     graphql_url: str = _setting(
         "http://127.0.0.1:4201/graphql/",
-        "The actions, when they run as a process of their own.",
+        "The actions, when they run as a process of their own (by default at `graphql.port` and `graphql.path`).",
         env=("PREFECT_API_URL",),
     )
-    body_limit_bytes: int = _setting(16 * 1024 * 1024, "Largest request body.", env=("APOLLO_API_BODY_LIMIT",))
-    depth_limit: int = _setting(7, "Deepest selection; a root field has depth 0.")
-    keep_alive_seconds: int = _setting(5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",))
+    body_limit_bytes: int = _setting(
+        16 * 1024 * 1024, "Largest request body; `5mb` works too.", env=("APOLLO_API_BODY_LIMIT",), least=1
+    )
+    depth_limit: int = _setting(7, "Deepest selection; a root field has depth 0.", least=0)
+    keep_alive_seconds: int = _setting(
+        5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",), least=0
+    )
     playground: bool = _setting(
         True, "Answer a browser's GET with a query page.", env=("APOLLO_API_ENABLE_PLAYGROUND",)
     )
@@ -67,22 +114,24 @@ class GatewaySettings:
 class DataSettings:
     """The data API: GraphQL queries over the tables."""
 
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(3000, "Port to listen on.", keys=("hasura.port",))
+    host: str = _setting("127.0.0.1", "Address to listen on.", keys=("services.host",))
+    port: int = _port(3000, keys=("hasura.port",))
     null_collapse: bool = _setting(True, "`{_eq: null}` restricts nothing, as the legacy server was run.")
-    statement_timeout_seconds: float = _setting(30.0, "Longest time one query may take in Postgres; 0: no limit.")
-    pool_size: int = _setting(8, "Most connections the data API keeps to the database.")
+    statement_timeout_seconds: float = _setting(
+        30.0, "Longest time one query may take in Postgres; 0: no limit.", least=0
+    )
+    pool_size: int = _setting(8, "Most connections the data API keeps to the database.", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphQLSettings:
     """The actions: mutations and a few computed queries."""
 
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(4201, "Port to listen on.")
+    host: str = _setting("127.0.0.1", "Address to listen on.", keys=("services.host",))
+    port: int = _port(4201)
     path: str = _setting("/graphql/", "Path of the endpoint.")
     keep_alive_seconds: int = _setting(
-        5, "Idle connections close after this long.", keys=("services.graphql.timeout_keep_alive",)
+        5, "Idle connections close after this long.", keys=("services.graphql.timeout_keep_alive",), least=0
     )
 
 
@@ -90,13 +139,19 @@ class GraphQLSettings:
 class TowelSettings:
     """The maintenance loops."""
 
-    max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.")
-    scheduler_interval_seconds: float = _setting(150.0, "From the start of one scheduler pass to the next.")
-    lazarus_interval_seconds: float = _setting(600.0, "From the start of one lazarus pass to the next.")
-    zombie_killer_interval_seconds: float = _setting(120.0, "From the start of one zombie killer pass to the next.")
-    heartbeat_timeout_seconds: float = _setting(600.0, "A run is silent when its last heartbeat is older than this.")
+    max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.", least=1)
+    scheduler_interval_seconds: float = _setting(
+        150.0, "From the start of one scheduler pass to the next.", least=0.001
+    )
+    lazarus_interval_seconds: float = _setting(600.0, "From the start of one lazarus pass to the next.", least=0.001)
+    zombie_killer_interval_seconds: float = _setting(
+        120.0, "From the start of one zombie killer pass to the next.", least=0.001
+    )
+    heartbeat_timeout_seconds: float = _setting(
+        600.0, "A run is silent when its last heartbeat is older than this.", least=0
+    )
     resurrection_attempt_limit: int = _setting(
-        3, "Times lazarus reschedules one run.", keys=("services.lazarus.resurrection_attempt_limit",)
+        3, "Times lazarus reschedules one run.", keys=("services.lazarus.resurrection_attempt_limit",), least=0
     )
 
 
@@ -104,7 +159,8 @@ class TowelSettings:
 class LoggingSettings:
     """Log output."""
 
-    level: str = _setting("INFO", "Least severe level that is written.")
+    level: str = _setting("INFO", "Least severe level that is written.", choices=LOG_LEVELS)
+    access_log: bool = _setting(False, "Write one line per HTTP request.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +169,10 @@ class Settings:
 
     home: Path = _setting(_HOME, "Folder of the embedded database and the user file.")  # noqa: RUF009
     core_version_cutoff: str = _setting("0.6.1", "Flows made by an older client library are refused.")
-    queued_runs_returned_limit: int = _setting(25, "Most run ids one `get_runs_in_queue` returns.")
-    insert_many_batch_size: int = _setting(200, "Rows per insert of tasks and edges.")
-    artifacts_max_payload_bytes: int = _setting(1_000_000, "Largest artifact.")
-    states_max_payload_bytes: int = _setting(1_000_000, "Largest serialized state.")
+    queued_runs_returned_limit: int = _setting(25, "Most run ids one `get_runs_in_queue` returns.", least=1)
+    insert_many_batch_size: int = _setting(200, "Rows per insert of tasks and edges.", least=1)
+    artifacts_max_payload_bytes: int = _setting(1_000_000, "Largest artifact.", least=1)
+    states_max_payload_bytes: int = _setting(1_000_000, "Largest serialized state.", least=1)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
