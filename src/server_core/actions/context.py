@@ -1,10 +1,14 @@
 """What every verb is given: the database, the time and the settings. Built once by a service or a loop."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
+
+if TYPE_CHECKING:
+    from server_core.actions.hook_delivery import HookDelivery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +19,10 @@ class ActionContext:
         database: where transactions are opened.
         settings: limits and defaults.
         clock: returns the current time in UTC.
+        hook_delivery: carries state changes to cloud hooks; None: nobody is told. Whoever makes it stops it.
     """
 
     database: Database
     settings: Settings = field(default_factory=Settings)
     clock: Clock = utc_now
+    hook_delivery: "HookDelivery | None" = None

@@ -1,0 +1,91 @@
+"""Rows of `cloud_hook`, and what a notification says about a run. Called by actions/cloud_hooks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from server_core.db.session import ReadSession, Row, WriteSession
+
+_HOOK_COLUMNS = "id, tenant_id, type, states, config, active, version_group_id"
+
+ACTIVE_HOOKS = f"""
+-- active hooks of some tenants that listen to at least one of some states
+SELECT {_HOOK_COLUMNS}
+FROM cloud_hook
+WHERE active AND tenant_id = ANY($1::uuid[]) AND states ?| $2::text[]
+ORDER BY created, id
+"""
+
+SUBJECTS = """
+-- runs with the names of their flow and tenant
+SELECT r.id AS flow_run_id, r.name AS flow_run_name, f.id AS flow_id, f.name AS flow_name,
+       f.flow_group_id, f.version_group_id, t.id AS tenant_id, t.slug AS tenant_slug
+FROM flow_run r
+JOIN flow f ON f.id = r.flow_id
+JOIN tenant t ON t.id = r.tenant_id
+WHERE r.id = ANY($1::uuid[])
+"""
+
+
+async def insert_cloud_hook(
+    session: WriteSession,
+    *,
+    tenant_id: UUID,
+    type: str,
+    states: Sequence[str],
+    config: Mapping[str, Any],
+    name: str | None,
+    version_group_id: str | None,
+) -> UUID:
+    """Add an active hook and return its id.
+
+    Raises:
+        ForeignKeyViolation: there is no such tenant.
+    """
+    row_id: UUID = await session.fetch_value(
+        """
+        INSERT INTO cloud_hook (tenant_id, type, states, config, name, version_group_id, active)
+        VALUES ($1, $2, $3, $4, $5, $6, true)
+        RETURNING id
+        """,
+        tenant_id,
+        type,
+        list(states),
+        config,
+        name,
+        version_group_id,
+    )
+    return row_id
+
+
+async def set_active(session: WriteSession, *, cloud_hook_id: UUID, active: bool) -> bool:
+    """Switch a hook on or off; say whether it exists."""
+    return await session.execute("UPDATE cloud_hook SET active = $2 WHERE id = $1", cloud_hook_id, active) > 0
+
+
+async def delete_cloud_hook(session: WriteSession, *, cloud_hook_id: UUID) -> bool:
+    """Delete a hook; say whether it existed."""
+    return await session.execute("DELETE FROM cloud_hook WHERE id = $1", cloud_hook_id) > 0
+
+
+async def find_cloud_hook(session: ReadSession, *, cloud_hook_id: UUID) -> Row | None:
+    """Return one hook, active or not: id, tenant_id, type, states, config, active, version_group_id."""
+    return await session.fetch_row(f"SELECT {_HOOK_COLUMNS} FROM cloud_hook WHERE id = $1", cloud_hook_id)  # noqa: S608
+
+
+async def find_active_hooks(session: ReadSession, *, tenant_ids: Sequence[UUID], states: Sequence[str]) -> list[Row]:
+    """Return the active hooks of these tenants that listen to one of these states (upper-case names)."""
+    return await session.fetch(ACTIVE_HOOKS, tenant_ids, states)
+
+
+async def find_subjects(session: ReadSession, *, flow_run_ids: Sequence[UUID]) -> list[Row]:
+    """Return what a notification says about each run: see SUBJECTS.
+
+    A run that is gone, or that has no tenant, is left out.
+    """
+    return await session.fetch(SUBJECTS, flow_run_ids)
+
+
+async def find_standing(session: ReadSession, *, flow_run_id: UUID) -> Row | None:
+    """Return a run's current version and state."""
+    return await session.fetch_row("SELECT version, state FROM flow_run WHERE id = $1", flow_run_id)
