@@ -130,6 +130,7 @@ class GraphQLSettings:
     host: str = _setting("127.0.0.1", "Address to listen on.", keys=("services.host",))
     port: int = _port(4201)
     path: str = _setting("/graphql/", "Path of the endpoint.")
+    body_limit_bytes: int = _setting(16 * 1024 * 1024, "Largest request body of the actions.", least=1)
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", keys=("services.graphql.timeout_keep_alive",), least=0
     )

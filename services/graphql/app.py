@@ -1,0 +1,167 @@
+"""The action service: a GraphQL request in, the answer's bytes out; in process (create_service) or over HTTP.
+
+The way of a request: documents (text → validated document, cached) → graphql-core runs the resolvers of schema/ →
+errors (the door) → body. strawberry builds the schema; its own per-request machinery is not used, because it parses
+and validates every time.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, GraphQLError, execute
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from server_core.actions.context import ActionContext
+from server_core.clock import Clock, utc_now
+from server_core.config import Settings
+from server_core.db.session import Database
+from server_core.errors import PayloadTooLarge, ServerError
+from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, errors_body, forwarded_headers, parse_body
+from services.graphql.context import RequestContext
+from services.graphql.documents import DocumentRejected, Documents
+from services.graphql.errors import error_entry, server_error_entry
+from services.graphql.schema import build_schema
+
+
+class ActionService:
+    """Answers GraphQL operations by calling the verbs of server_core.actions.
+
+    Args:
+        settings: limits, pool sizes, path.
+        dsn: the database.
+        clock: returns the current time.
+    """
+
+    def __init__(self, settings: Settings, dsn: str, *, clock: Clock = utc_now) -> None:
+        self.settings = settings
+        self._database = Database(dsn, settings.database)
+        self._actions = ActionContext(database=self._database, settings=settings, clock=clock)
+        self._schema = build_schema()._schema
+        self._documents = Documents(self._schema)
+
+    async def start(self) -> None:
+        """Open the connections to the database."""
+        await self._database.open()
+
+    async def stop(self) -> None:
+        """Close them when the verbs in flight are done."""
+        await self._database.close()
+
+    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
+        """Answer one operation (statuses: actions.md §0.3); never raises for a client's mistake."""
+        try:
+            document = self._documents.read(request.query)
+        except DocumentRejected as rejected:
+            return _refused(*(error_entry(error, code=rejected.code) for error in rejected.errors))
+        result = execute(
+            self._schema,
+            document,
+            variable_values=dict(request.variables),
+            operation_name=request.operation_name,
+            context_value=RequestContext(actions=self._actions, headers=request.headers),
+        )
+        if not isinstance(result, ExecutionResult):
+            result = await result
+        return _answer(result)
+
+
+def create_service(settings: Settings, dsn: str) -> GraphQLService:
+    """Return the action service for use in this process; call start before the first request."""
+    return ActionService(settings, dsn)
+
+
+def create_app(service: GraphQLService, settings: Settings | None = None) -> Starlette:
+    """Return the service as an ASGI application: `POST settings.graphql.path` and `GET /health` (actions.md §0.1).
+
+    Args:
+        service: what answers; started and stopped by the application's lifespan.
+        settings: path and body limit; default: the service's own.
+    """
+    settings = settings or getattr(service, "settings", None) or Settings()
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await _read_body(request, settings.graphql.body_limit_bytes)
+            operations = parse_body(body, forwarded_headers(request.headers))
+        except ServerError as error:
+            status = 413 if isinstance(error, PayloadTooLarge) else 400
+            return Response(errors_body(server_error_entry(error)), status, media_type="application/json")
+        if isinstance(operations, GraphQLRequest):
+            answer = await service.execute(operations)
+            return Response(answer.body, answer.status, media_type="application/json")
+        answers = [(await service.execute(operation)).body for operation in operations]
+        return Response(b"[" + b",".join(answers) + b"]", media_type="application/json")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = Starlette(
+        routes=[Route(settings.graphql.path, endpoint, methods=["POST"]), Route("/health", health)],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def health(_request: Request) -> Response:
+    """Answer that the process is up, and in which version."""
+    return JSONResponse({"status": "ok", "version": os.environ.get("PREFECT_SERVER_VERSION") or "UNKNOWN"})
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """Read the body of a request.
+
+    Raises:
+        PayloadTooLarge: it is longer than the limit; the rest is not read.
+        InvalidInput: the client went away in the middle.
+    """
+    too_large = PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def _answer(result: ExecutionResult) -> GraphQLResponse:
+    errors = result.errors
+    if not errors:
+        return GraphQLResponse(body=_dump({"data": result.data}))
+    if result.data is None and not any(error.path for error in errors):
+        return _not_run(errors)
+    return GraphQLResponse(body=_dump({"errors": [error_entry(error) for error in errors], "data": result.data}))
+
+
+def _not_run(errors: list[GraphQLError]) -> GraphQLResponse:
+    """Answer a document that could not be run: its variables do not fit (200), or it names no operation (400)."""
+    if all(error.original_error is None and "operation" in error.message for error in errors):
+        return _refused(*(error_entry(error, code="OPERATION_RESOLUTION_FAILURE") for error in errors))
+    entries = [error_entry(GraphQLError(error.message, error.nodes), code="BAD_USER_INPUT") for error in errors]
+    return GraphQLResponse(body=_dump({"errors": entries, "data": None}))
+
+
+def _refused(*entries: Mapping[str, Any]) -> GraphQLResponse:
+    return GraphQLResponse(body=_dump({"errors": entries}), status=400)
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # integers beyond 64 bits
+        return json.dumps(document).encode()

@@ -1,0 +1,46 @@
+"""Queries that name no run: hello, api (actions.md §2.1). Env is read per request."""
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+import strawberry
+
+
+@strawberry.type(name="api_info")
+class ApiInfo:
+    """What answers, and in which version."""
+
+    backend: str | None
+    mode: str | None
+    version: str | None
+    core_version: str | None
+    release_timestamp: str | None
+
+
+@strawberry.type
+class Query:
+    """Queries that name no run."""
+
+    @strawberry.field
+    async def hello(self) -> str | None:
+        """Answer; agents probe the connection with it."""
+        return "👋"
+
+    @strawberry.field
+    async def api(self) -> ApiInfo | None:
+        """Return what answers, and in which version."""
+        return ApiInfo(
+            backend="SERVER",
+            mode="normal",
+            version=os.environ.get("PREFECT_SERVER_VERSION") or package_version(),
+            core_version=os.environ.get("PREFECT_CORE_VERSION") or "1.4.1",
+            release_timestamp=os.environ.get("RELEASE_TIMESTAMP") or None,
+        )
+
+
+def package_version() -> str:
+    """Return the version of this package, or UNKNOWN when it runs from a bare checkout."""
+    try:
+        return version("prefect-server")
+    except PackageNotFoundError:
+        return "UNKNOWN"

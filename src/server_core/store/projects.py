@@ -1,0 +1,36 @@
+"""SQL on table project. Called by actions.projects inside its transaction."""
+
+from uuid import UUID
+
+from server_core.db.session import ReadSession, WriteSession
+
+
+async def insert_project(session: WriteSession, *, tenant_id: UUID, name: str, description: str | None) -> UUID:
+    """Insert a project and return its id."""
+    project_id: UUID = await session.fetch_value(
+        "INSERT INTO project (tenant_id, name, description) VALUES ($1, $2, $3) RETURNING id",
+        tenant_id,
+        name,
+        description,
+    )
+    return project_id
+
+
+async def update_project_name(session: WriteSession, *, project_id: UUID, name: str) -> int:
+    """Set the name; return how many rows matched."""
+    return await session.execute("UPDATE project SET name = $2 WHERE id = $1", project_id, name)
+
+
+async def update_project_description(session: WriteSession, *, project_id: UUID, description: str | None) -> int:
+    """Set or clear the description; return how many rows matched."""
+    return await session.execute("UPDATE project SET description = $2 WHERE id = $1", project_id, description)
+
+
+async def fetch_flow_ids(session: ReadSession, *, project_id: UUID) -> list[UUID]:
+    """Return the ids of the project's flows."""
+    return [row["id"] for row in await session.fetch("SELECT id FROM flow WHERE project_id = $1", project_id)]
+
+
+async def delete_project(session: WriteSession, *, project_id: UUID) -> int:
+    """Delete a project, and by cascade its flows; return how many rows matched."""
+    return await session.execute("DELETE FROM project WHERE id = $1", project_id)
