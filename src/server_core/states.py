@@ -285,19 +285,20 @@ def _optional_time(key: str, value: object) -> str | None:
 
 # --- results: locations of values, never values --------------------------------------------------------------------
 
-_RESULT_KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+_RESULT_KEYS: Final[Mapping[str, str | None]] = MappingProxyType(
     {
-        "Result": ("location",),
-        "PrefectResult": ("location",),
-        "ConstantResult": ("location",),
-        "LocalResult": ("location", "dir"),
-        "S3Result": ("location", "bucket"),
-        "GCSResult": ("location", "bucket"),
-        "AzureResult": ("location", "container"),
-        "SecretResult": ("location", "secret_type"),
+        "Result": None,
+        "PrefectResult": None,
+        "ConstantResult": None,
+        "LocalResult": "dir",
+        "S3Result": "bucket",
+        "GCSResult": "bucket",
+        "AzureResult": "container",
+        "SecretResult": "secret_type",
     }
 )
-_REQUIRED_RESULT_KEYS: Final = frozenset({("S3Result", "bucket"), ("AzureResult", "container")})
+"""Each result type and the key it has besides `location`. A type not listed here comes back as `Result`."""
+_REQUIRED_RESULT_KEYS: Final = frozenset({"bucket", "container"})
 
 
 def _no_result() -> dict[str, Any]:
@@ -308,18 +309,21 @@ def _result(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput(f"Invalid state: `{key}` must be a result object.")
     name = value.get("type")
-    if name is not None and not isinstance(name, (str, int, float)):
+    if isinstance(name, (dict, list)):
         raise InvalidInput(f"Invalid state: `{key}.type` must be a string.")
     if name == "NoResultType":
         return _no_result()
-    if not isinstance(name, str) or name not in _RESULT_KEYS:
+    if name not in _RESULT_KEYS:
         name = "Result"
-    parsed: dict[str, Any] = {"type": name, "__version__": LIBRARY_VERSION}
-    for member in _RESULT_KEYS[name]:
-        if (name, member) in _REQUIRED_RESULT_KEYS and member not in value:
-            raise InvalidInput(f"Invalid state: `{key}` needs a `{member}`.")
-        held = value.get(member)
-        parsed[member] = None if held is None else _string(f"{key}.{member}", held)
+    location = value.get("location")
+    parsed: dict[str, Any] = {
+        "type": name,
+        "location": None if location is None else _string(f"{key}.location", location),
+        "__version__": LIBRARY_VERSION,
+    }
+    member = _RESULT_KEYS[name]
+    if member is not None and (member in value or member in _REQUIRED_RESULT_KEYS):
+        parsed[member] = _string(f"{key}.{member}", value.get(member))
     return parsed
 
 
