@@ -313,7 +313,7 @@ def _result(key: str, value: object) -> dict[str, Any]:
         raise InvalidInput(f"Invalid state: `{key}.type` must be a string.")
     if name == "NoResultType":
         return _no_result()
-    if name not in _RESULT_KEYS:
+    if not isinstance(name, str) or name not in _RESULT_KEYS:
         name = "Result"
     location = value.get("location")
     parsed: dict[str, Any] = {
