@@ -1,0 +1,26 @@
+"""Which runs are due? The client's schedule documents → events, exactly as its own library computes them.
+
+document (JSON → values) · clocks, cron, recurrence (streams of times) · filters · schedule (merge) · keys (idempotency)
+· groups (what a flow group stores) · zones (wall time). All pure; called by the actions and by the towel.
+"""
+
+from server_core.rules.schedules.clocks import Clock
+from server_core.rules.schedules.document import parse_clock, parse_schedule
+from server_core.rules.schedules.groups import CronClockInput, IntervalClockInput, group_schedule_document
+from server_core.rules.schedules.keys import has_own_attributes, idempotency_key
+from server_core.rules.schedules.schedule import Event, Schedule
+from server_core.rules.schedules.zones import load_zone
+
+__all__ = [
+    "Clock",
+    "CronClockInput",
+    "Event",
+    "IntervalClockInput",
+    "Schedule",
+    "group_schedule_document",
+    "has_own_attributes",
+    "idempotency_key",
+    "load_zone",
+    "parse_clock",
+    "parse_schedule",
+]

@@ -1,0 +1,259 @@
+"""A cron expression and a reference instant → the matching times, as croniter 1.3 finds them for the 1.4.1 client.
+
+croniter parses; the stepping is ours because the reference's treatment of clock changes differs from today's croniter:
+it steps in the UTC offset in force at the last match and corrects the result only when the change lies beyond
+midnight. A change would move users' runs (docs: schedules).
+"""
+
+import calendar
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from server_core.errors import InvalidInput
+from server_core.rules.schedules.zones import UTC_ZONE, in_zone, resolve
+
+EVENTS_PER_EVALUATION = 1000
+"""Most times one evaluation of a cron clock yields."""
+
+_MAX_YEARS_BETWEEN_MATCHES = 50
+_FIELD_COUNTS = (5, 6)
+_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY = range(5)
+_EQUAL_RANGE = re.compile(r"^(\w+)-\1(/\d+)?$")
+_OPEN_RANGE = re.compile(r"^(\w+)/(\d+)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CronFields:
+    """A parsed expression; each field holds its allowed values in rising order, None allows all.
+
+    Attributes:
+        last_day: the day field holds `L`.
+        nth_weekdays: pairs of a weekday (0 = Sunday) and its count in the month, None for the last.
+        has_seconds: a sixth field was given.
+    """
+
+    minutes: tuple[int, ...] | None
+    hours: tuple[int, ...] | None
+    days: tuple[int, ...] | None
+    months: tuple[int, ...] | None
+    weekdays: tuple[int, ...] | None
+    seconds: tuple[int, ...] | None
+    last_day: bool
+    nth_weekdays: tuple[tuple[int, int | None], ...]
+    has_seconds: bool
+
+
+@lru_cache(maxsize=4096)
+def parse_cron(expression: str) -> CronFields:
+    """Return the fields of an expression of five or six fields, or an alias such as `@daily`.
+
+    Raises:
+        InvalidInput: the expression is malformed; the text repeats it.
+    """
+    try:
+        text = _in_reference_dialect(expression)
+        expanded, nth_weekdays = croniter.expand(text)
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise InvalidInput(f"Invalid cron string: {expression!r}.") from error
+    if len(expanded) not in _FIELD_COUNTS:
+        raise InvalidInput(f"Invalid cron string: {expression!r}; it must have five or six fields.")
+    days = expanded[_DAY]
+    return CronFields(
+        minutes=_values(expanded[_MINUTE], 60),
+        hours=_values(expanded[_HOUR], 24),
+        days=_values(days, 31),
+        months=_values(expanded[_MONTH], 12),
+        weekdays=_values(expanded[_WEEKDAY], 7),
+        seconds=_values(expanded[5], 60) if len(expanded) == 6 else None,
+        last_day="l" in days,
+        nth_weekdays=tuple(
+            (int(weekday), None if str(count) == "l" else int(count))
+            for weekday, counts in nth_weekdays.items()
+            for count in counts
+        ),
+        has_seconds=len(expanded) == 6,
+    )
+
+
+def _in_reference_dialect(expression: str) -> str:
+    """Rewrite what the reference reads differently from today's croniter: `9-9`, weekday `5/2`, day `0`."""
+    fields = expression.lower().split()
+    if len(fields) == 1:
+        return fields[0]
+    for index, field in enumerate(fields):
+        items = field.split(",")
+        if index == _WEEKDAY:
+            items = [_OPEN_RANGE.sub(r"\1-7/\2", item) for item in items]
+        items = [_EQUAL_RANGE.sub(r"\1", item) for item in items]
+        if index == _DAY:
+            if any("w" in item for item in items):
+                raise ValueError(expression)
+            items = [("*" if len(fields) == 5 else "1") if item.strip("0") == "" else item for item in items]
+        fields[index] = ",".join(items)
+    return " ".join(fields)
+
+
+def _values(allowed: list[Any], all_count: int) -> tuple[int, ...] | None:
+    """Return a parsed field as numbers; None when it allows everything (the reference also when all are listed)."""
+    if "*" in allowed or len(allowed) == all_count:
+        return None
+    return tuple(value for value in allowed if value != "l")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CronClock:
+    """Ticks where the wall clock of `start_date`'s zone matches the expression (actions.md §6.2)."""
+
+    fields: CronFields
+    start_date: datetime | None
+    end_date: datetime | None
+    day_or: bool
+    parameter_defaults: dict[str, Any]
+    labels: tuple[str, ...] | None
+
+    def times(self, after: datetime, *, inclusive: bool) -> Iterator[datetime]:
+        """Yield the matches after `after`, never one twice, at most 1000."""
+        zone = UTC_ZONE
+        reference = after
+        if self.start_date is not None:
+            if isinstance(self.start_date.tzinfo, ZoneInfo):
+                zone = self.start_date.tzinfo
+            if after < self.start_date:
+                reference = self.start_date.astimezone(UTC) - timedelta(seconds=1)
+        seen: set[datetime] = set()
+        for wall in _walls(self.fields, in_zone(reference, zone), zone, day_or=self.day_or):
+            moment = resolve(wall, zone)
+            if self.end_date is not None and moment > self.end_date:
+                return
+            if moment in seen or moment == after:
+                continue
+            seen.add(moment)
+            yield moment
+            if len(seen) == EVENTS_PER_EVALUATION:
+                return
+
+
+def _walls(fields: CronFields, reference: datetime, zone: ZoneInfo, *, day_or: bool) -> Iterator[datetime]:
+    """Yield naive wall times after a reference time, with the reference library's treatment of clock changes.
+
+    It computes the next match in the UTC offset of the current position. Where the offset differs at the match, it
+    moves the match by the difference only if that lies beyond the midnight that ends the day of the last such change.
+    """
+    # A reference instant that the clock shows twice is taken for the later one.
+    position = resolve(reference.replace(tzinfo=None), zone).astimezone(UTC)
+    if position.microsecond:
+        position += timedelta(seconds=1)
+    position = position.replace(microsecond=0)
+    settled = position
+    step = timedelta(seconds=1) if fields.has_seconds else timedelta(minutes=1)
+    for _ in range(2 * EVENTS_PER_EVALUATION):
+        earliest = (position + step).astimezone(zone)
+        match = _next_match(fields, earliest.replace(tzinfo=None), day_or=day_or)
+        if match is None:
+            return
+        try:
+            result = (match - _offset(earliest)).replace(tzinfo=UTC)
+            shown = result.astimezone(zone)
+        except OverflowError:
+            return
+        settled_shown = settled.astimezone(zone)
+        lag = _offset(shown) - _offset(settled_shown)
+        if lag:
+            distance = abs(result - settled)
+            until_midnight = timedelta(hours=24 - settled_shown.hour)
+            if distance + (abs(lag) if lag < timedelta(0) else timedelta(0)) >= until_midnight:
+                adjusted = (result - lag).astimezone(zone)
+                if _offset(adjusted) == _offset(shown):
+                    result, shown = result - lag, adjusted
+            settled = result
+        position = result
+        yield shown.replace(tzinfo=None, fold=0)
+
+
+def _offset(moment: datetime) -> timedelta:
+    offset = moment.utcoffset()
+    assert offset is not None  # noqa: S101 - every time here has a zone
+    return offset
+
+
+def _next_match(fields: CronFields, earliest: datetime, *, day_or: bool) -> datetime | None:
+    """Return the first naive time >= `earliest` that matches; with both day fields given, either may match."""
+    limits_days = fields.days is not None
+    if not (day_or and limits_days and fields.weekdays is not None):
+        return _search(fields, earliest, days=True, weekdays=True)
+    by_day = _search(fields, earliest, days=True, weekdays=False)
+    by_weekday = _search(fields, earliest, days=False, weekdays=True)
+    found = [moment for moment in (by_day, by_weekday) if moment is not None]
+    return min(found, default=None)
+
+
+def _search(fields: CronFields, moment: datetime, *, days: bool, weekdays: bool) -> datetime | None:
+    """Walk forward from the coarsest field that does not match, as the reference does."""
+    last_year = min(moment.year + _MAX_YEARS_BETWEEN_MATCHES, MAXYEAR - 1)
+    while moment.year <= last_year:
+        midnight = moment.replace(hour=0, minute=0, second=0)
+        month_length = calendar.monthrange(moment.year, moment.month)[1]
+        if gap := _gap(moment.month, fields.months, 12):
+            month = moment.month - 1 + gap
+            moment = midnight.replace(year=moment.year + month // 12, month=month % 12 + 1, day=1)
+        elif gap := _days_ahead(fields, moment, month_length, days=days, weekdays=weekdays):
+            moment = midnight + timedelta(days=gap)
+        elif gap := _gap(moment.hour, fields.hours, 24):
+            moment = moment.replace(minute=0, second=0) + timedelta(hours=gap)
+        elif gap := _gap(moment.minute, fields.minutes, 60):
+            moment = moment.replace(second=0) + timedelta(minutes=gap)
+        elif not fields.has_seconds:
+            return moment.replace(second=0)
+        elif gap := _gap(moment.second, fields.seconds, 60):
+            moment += timedelta(seconds=gap)
+        else:
+            return moment
+    return None
+
+
+def _gap(value: int, allowed: tuple[int, ...] | None, cycle: int) -> int:
+    """Return how far the next allowed value is, over the end of the cycle if need be."""
+    if allowed is None:
+        return 0
+    return next((candidate - value for candidate in allowed if candidate >= value), allowed[0] - value + cycle)
+
+
+def _days_ahead(fields: CronFields, moment: datetime, month_length: int, *, days: bool, weekdays: bool) -> int:
+    """Return how many days the first day field that does not match asks to move on."""
+    if days and (gap := _day_gap(fields, moment.day, month_length)):
+        return gap
+    if fields.nth_weekdays:
+        return _nth_weekday_gap(fields, moment, month_length)
+    return _gap(moment.isoweekday() % 7, fields.weekdays, 7) if weekdays else 0
+
+
+def _day_gap(fields: CronFields, day: int, month_length: int) -> int:
+    """Return the days to the next allowed day; a day the month lacks is counted on into the next month.
+
+    So `1,30` steps from 16 February to 2 March and misses the 1st, as the reference does.
+    """
+    if fields.days is None or (fields.last_day and day == month_length):
+        return 0
+    allowed = (*fields.days, month_length) if fields.last_day else fields.days
+    return _gap(day, allowed, month_length)
+
+
+def _nth_weekday_gap(fields: CronFields, moment: datetime, month_length: int) -> int:
+    """Return the days to the next "second Friday" of the month, or to the first of the next month."""
+    first_weekday = moment.replace(day=1).isoweekday() % 7
+    candidates = []
+    for weekday, count in fields.nth_weekdays:
+        dates = range((weekday - first_weekday) % 7 + 1, month_length + 1, 7)
+        if count is None:
+            candidates.append(dates[-1])
+        elif count <= len(dates):
+            candidates.append(dates[count - 1])
+    ahead = [day for day in candidates if day >= moment.day]
+    return min(ahead, default=month_length + 1) - moment.day

@@ -1,0 +1,109 @@
+"""An rrule or rruleset → its occurrences, as dateutil finds them for the 1.4.1 client, in bounded time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import MAXYEAR, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from dateutil import rrule as dateutil_rrule
+
+from server_core.rules.schedules.zones import UTC_ZONE, in_zone
+
+OCCURRENCES_PER_EVALUATION = 100_000
+"""Most occurrences one evaluation looks at, passed ones included; a rule with COUNT must be walked from its start."""
+
+_YEARS_LEFT = 60
+_LATEST_YEAR = MAXYEAR - _YEARS_LEFT
+
+_UNITS = {
+    dateutil_rrule.WEEKLY: timedelta(weeks=1),
+    dateutil_rrule.DAILY: timedelta(days=1),
+    dateutil_rrule.HOURLY: timedelta(hours=1),
+    dateutil_rrule.MINUTELY: timedelta(minutes=1),
+    dateutil_rrule.SECONDLY: timedelta(seconds=1),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RRuleClock:
+    """Ticks at the occurrences of rules and listed dates, without the excluded ones (actions.md §6.2)."""
+
+    rules: tuple[dateutil_rrule.rrule, ...]
+    dates: tuple[datetime, ...]
+    excluded_rules: tuple[dateutil_rrule.rrule, ...]
+    excluded_dates: tuple[datetime, ...]
+    start_date: datetime | None
+    end_date: datetime | None
+    parameter_defaults: dict[str, Any]
+    labels: tuple[str, ...] | None
+
+    def times(self, after: datetime, *, inclusive: bool) -> Iterator[datetime]:
+        """Yield the occurrences after `after`; from `after` on if inclusive or if `start_date` took its place."""
+        if self.start_date is not None and after < self.start_date:
+            after, inclusive = self.start_date, True
+        naive = all(moment.tzinfo is None for moment in self.moments())
+        reference = in_zone(after, UTC_ZONE)
+        if naive:
+            reference = reference.replace(tzinfo=None)
+        rule_set = dateutil_rrule.rruleset()
+        for rule in self.rules:
+            if can_occur(rule):
+                rule_set.rrule(fast_forward(rule, reference))
+        for date in self.dates:
+            rule_set.rdate(date)
+        for rule in self.excluded_rules:
+            if can_occur(rule):
+                rule_set.exrule(fast_forward(rule, reference))
+        for date in self.excluded_dates:
+            rule_set.exdate(date)
+        for occurrence in islice(rule_set, OCCURRENCES_PER_EVALUATION):
+            if occurrence < reference or (occurrence == reference and not inclusive):
+                continue
+            moment = occurrence.replace(tzinfo=UTC_ZONE) if naive else in_zone(occurrence, UTC_ZONE)
+            if self.end_date is not None and moment > self.end_date:
+                return
+            yield moment
+
+    def moments(self) -> tuple[datetime, ...]:
+        """Return every time the clock was given; all have an offset or none has."""
+        starts = [rule._dtstart for rule in (*self.rules, *self.excluded_rules)]  # type: ignore[attr-defined]
+        return (*starts, *self.dates, *self.excluded_dates)
+
+
+def fast_forward(rule: dateutil_rrule.rrule, reference: datetime) -> dateutil_rrule.rrule:
+    """Return an equal rule that starts shortly before the reference, when its period allows that without a count.
+
+    dateutil walks every occurrence from the start; a rule by the second that began years ago would take minutes.
+    """
+    unit = _UNITS.get(rule._freq)  # type: ignore[attr-defined]
+    start = rule._dtstart  # type: ignore[attr-defined]
+    if unit is None or rule._count is not None or start >= reference:  # type: ignore[attr-defined]
+        return rule
+    period = unit * rule._interval  # type: ignore[attr-defined]
+    skipped = (reference - start) // period - 1
+    return rule.replace(dtstart=start + period * skipped) if skipped > 0 else rule
+
+
+def can_occur(rule: dateutil_rrule.rrule) -> bool:
+    """Tell whether a rule has any day at all; dateutil would look for 30 February until the year 9999."""
+    if rule._freq not in _UNITS:  # type: ignore[attr-defined]
+        return True
+    start = rule._dtstart  # type: ignore[attr-defined]
+    weekdays = rule._byweekday  # type: ignore[attr-defined]
+    whole_weeks = rule._freq == dateutil_rrule.DAILY and rule._interval % 7 == 0  # type: ignore[attr-defined]
+    if whole_weeks and weekdays and start.weekday() not in weekdays:
+        return False
+    given = rule._original_rule  # type: ignore[attr-defined]
+    if not any(given.get(key) for key in ("bymonth", "bymonthday", "byyearday", "byweekno", "byeaster")):
+        return True
+    # The last years of the calendar hold every pair of leap day and weekday, and a search that starts there is short.
+    late = rule.replace(
+        freq=dateutil_rrule.YEARLY,
+        interval=1,
+        count=None,
+        until=None,
+        bysetpos=None,
+        dtstart=start.replace(year=_LATEST_YEAR, month=1, day=1),
+    )
+    return next(iter(late), None) is not None

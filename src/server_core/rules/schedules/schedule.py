@@ -1,0 +1,109 @@
+"""A parsed schedule → its next events: clocks merged by time, filtered, adjusted (actions.md §6.3).
+
+Called by server_core.actions.schedules. Everything is bounded, so that no document can keep a loop busy.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import reduce
+from typing import Any
+
+from server_core.rules.schedules.clocks import Clock
+from server_core.rules.schedules.filters import Adjustment, Filter
+from server_core.rules.schedules.zones import UTC_ZONE
+
+CANDIDATES_PER_EVALUATION = 10_000
+"""Most clock times one evaluation looks at, whether the filters take them or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One moment at which a run is due.
+
+    Attributes:
+        start_time: aware, in UTC.
+        parameter_defaults: values for the run, from the clock.
+        labels: labels for the run, from the clock; None inherits the flow's, an empty list means none.
+    """
+
+    start_time: datetime
+    parameter_defaults: dict[str, Any] = field(default_factory=dict)
+    labels: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A schedule document, parsed.
+
+    Attributes:
+        clocks: where the times come from.
+        filters: all must hold.
+        or_filters: one must hold, if there are any.
+        not_filters: none may hold.
+        adjustments: applied to each time that passed, in order.
+    """
+
+    clocks: tuple[Clock, ...]
+    filters: tuple[Filter, ...] = ()
+    or_filters: tuple[Filter, ...] = ()
+    not_filters: tuple[Filter, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+
+    def next(self, n: int, *, after: datetime, inclusive: bool = False) -> list[Event]:
+        """Return the next events in the order of their clock times.
+
+        Args:
+            n: how many at most.
+            after: the reference instant, aware.
+            inclusive: `after` is "now" and not a time the caller chose: an rrule's occurrence at that very instant
+                counts, as in the reference. No other clock ticks at `after`.
+        """
+        events: list[Event] = []
+        previous: tuple[datetime, Clock] | None = None
+        seen = 0
+        for moment, clock in self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive):
+            if len(events) >= n or seen >= CANDIDATES_PER_EVALUATION:
+                break
+            if previous is not None and _same(previous, (moment, clock)):
+                continue
+            previous = (moment, clock)
+            seen += 1
+            if self._passes(moment):
+                adjusted = reduce(lambda time, adjust: adjust(time), self.adjustments, moment)
+                events.append(_event(adjusted, clock))
+        return events
+
+    def _ticks(self, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:
+        streams = [_stamped(clock, after, inclusive=inclusive) for clock in self.clocks]
+        return heapq.merge(*streams, key=lambda tick: tick[0])
+
+    def _passes(self, moment: datetime) -> bool:
+        return (
+            all(holds(moment) for holds in self.filters)
+            and (not self.or_filters or any(holds(moment) for holds in self.or_filters))
+            and not any(holds(moment) for holds in self.not_filters)
+        )
+
+
+def _stamped(clock: Clock, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:
+    for moment in clock.times(after, inclusive=inclusive):
+        yield moment, clock
+
+
+def _same(one: tuple[datetime, Clock], other: tuple[datetime, Clock]) -> bool:
+    """Two ticks are one event when time, parameters and labels agree; times of one zone agree by wall clock."""
+    return (
+        one[0] == other[0]
+        and one[1].parameter_defaults == other[1].parameter_defaults
+        and one[1].labels == other[1].labels
+    )
+
+
+def _event(moment: datetime, clock: Clock) -> Event:
+    return Event(
+        start_time=moment.astimezone(UTC),
+        parameter_defaults=clock.parameter_defaults,
+        labels=None if clock.labels is None else list(clock.labels),
+    )
