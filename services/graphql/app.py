@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from server_core.actions.context import ActionContext
+from server_core.actions.hook_delivery import HookDelivery
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
@@ -42,7 +43,10 @@ class ActionService:
     def __init__(self, settings: Settings, dsn: str, *, clock: Clock = utc_now) -> None:
         self.settings = settings
         self._database = Database(dsn, settings.database)
-        self._actions = ActionContext(database=self._database, settings=settings, clock=clock)
+        self._hooks = HookDelivery(self._database, api_url=settings.api.url, clock=clock)
+        self._actions = ActionContext(
+            database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks
+        )
         self._schema = build_schema()._schema
         self._documents = Documents(self._schema)
 
@@ -51,7 +55,8 @@ class ActionService:
         await self._database.open()
 
     async def stop(self) -> None:
-        """Close them when the verbs in flight are done."""
+        """Close them when the verbs in flight are done and the hooks they set off are delivered or dropped."""
+        await self._hooks.stop()
         await self._database.close()
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:

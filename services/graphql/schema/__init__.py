@@ -11,9 +11,9 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
 from services.graphql.scalars import SCALARS
-from services.graphql.schema import projects, queries, tenants
+from services.graphql.schema import cloud_hooks, messages, projects, queries, tenants
 
-NOUNS: tuple[ModuleType, ...] = (queries, tenants, projects)
+NOUNS: tuple[ModuleType, ...] = (queries, tenants, projects, messages, cloud_hooks)
 """In the order in which their fields stand in the contract."""
 
 

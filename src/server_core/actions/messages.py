@@ -1,4 +1,4 @@
-"""Verbs on messages: what a PREFECT_MESSAGE hook left for people to read. Called by services/graphql (actions.md §2.10)."""
+"""Verbs on messages, which PREFECT_MESSAGE hooks leave for people to read. Called by services/graphql (§2.10)."""
 
 from uuid import UUID
 

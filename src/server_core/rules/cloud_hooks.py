@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from server_core.errors import InvalidInput
-from server_core.states import CONCRETE_STATES
+from server_core.states import CONCRETE
 
 CONFIG_KEYS: Mapping[str, frozenset[str]] = {
     "WEBHOOK": frozenset({"url"}),
@@ -20,7 +20,7 @@ CONFIG_KEYS: Mapping[str, frozenset[str]] = {
 }
 PREFECT_MESSAGE = "PREFECT_MESSAGE"
 HOOK_TYPES = frozenset({*CONFIG_KEYS, PREFECT_MESSAGE})
-STATE_NAMES = frozenset(name.upper() for name in CONCRETE_STATES)
+STATE_NAMES = frozenset(name.upper() for name in CONCRETE)
 SEVERITIES = ("info", "warning", "error", "critical")
 
 

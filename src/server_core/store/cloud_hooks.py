@@ -6,11 +6,16 @@ from uuid import UUID
 
 from server_core.db.session import ReadSession, Row, WriteSession
 
-_HOOK_COLUMNS = "id, tenant_id, type, states, config, active, version_group_id"
+HOOK = """
+-- one hook
+SELECT id, tenant_id, type, states, config, active, version_group_id
+FROM cloud_hook
+WHERE id = $1
+"""
 
-ACTIVE_HOOKS = f"""
+ACTIVE_HOOKS = """
 -- active hooks of some tenants that listen to at least one of some states
-SELECT {_HOOK_COLUMNS}
+SELECT id, tenant_id, type, states, config, active, version_group_id
 FROM cloud_hook
 WHERE active AND tenant_id = ANY($1::uuid[]) AND states ?| $2::text[]
 ORDER BY created, id
@@ -69,8 +74,8 @@ async def delete_cloud_hook(session: WriteSession, *, cloud_hook_id: UUID) -> bo
 
 
 async def find_cloud_hook(session: ReadSession, *, cloud_hook_id: UUID) -> Row | None:
-    """Return one hook, active or not: id, tenant_id, type, states, config, active, version_group_id."""
-    return await session.fetch_row(f"SELECT {_HOOK_COLUMNS} FROM cloud_hook WHERE id = $1", cloud_hook_id)  # noqa: S608
+    """Return one hook, active or not."""
+    return await session.fetch_row(HOOK, cloud_hook_id)
 
 
 async def find_active_hooks(session: ReadSession, *, tenant_ids: Sequence[UUID], states: Sequence[str]) -> list[Row]:
@@ -86,6 +91,7 @@ async def find_subjects(session: ReadSession, *, flow_run_ids: Sequence[UUID]) -
     return await session.fetch(SUBJECTS, flow_run_ids)
 
 
-async def find_standing(session: ReadSession, *, flow_run_id: UUID) -> Row | None:
-    """Return a run's current version and state."""
-    return await session.fetch_row("SELECT version, state FROM flow_run WHERE id = $1", flow_run_id)
+async def find_version(session: ReadSession, *, flow_run_id: UUID) -> int | None:
+    """Return a run's current version, or None if there is no such run."""
+    version: int | None = await session.fetch_value("SELECT version FROM flow_run WHERE id = $1", flow_run_id)
+    return version
