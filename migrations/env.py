@@ -10,14 +10,14 @@ from alembic import context
 from sqlalchemy import Connection
 
 from server_core.db.migrate import engine
-from server_core.models import Base
+from server_core.models import metadata
 
 
 def run(connection: Connection) -> None:
     """Run what the command asks for, in one transaction."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=metadata,
         include_schemas=True,
         include_name=lambda name, kind, parents: kind != "schema" or name in (None, "utility"),
     )
