@@ -22,6 +22,12 @@ async def find_default_tenant(session: ReadSession, *, slug: str) -> UUID | None
     return tenant_id
 
 
+async def find_tenant_by_slug(session: ReadSession, *, slug: str) -> UUID | None:
+    """Return the tenant of a slug, or None."""
+    tenant_id: UUID | None = await session.fetch_value("SELECT id FROM tenant WHERE slug = $1", slug)
+    return tenant_id
+
+
 async def update_tenant_name(session: WriteSession, *, tenant_id: UUID, name: str) -> int:
     """Set the name; return how many rows matched."""
     return await session.execute("UPDATE tenant SET name = $2 WHERE id = $1", tenant_id, name)

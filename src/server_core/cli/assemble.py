@@ -1,0 +1,66 @@
+"""Settings → the services they describe, put together. Called by start (all in one process) and services (one each).
+
+Services are named by import strings, because server_core never imports services (architecture.md, settled point 6).
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any, Protocol
+
+from server_core.config import Settings
+
+HTTP_SERVICES = ("gateway", "data", "graphql")
+SERVICES = (*HTTP_SERVICES, "towel")
+NEED_DATABASE = ("data", "graphql", "towel")
+
+
+class Towel(Protocol):
+    """The maintenance loops."""
+
+    async def start(self) -> None:
+        """Start the loops."""
+
+    async def stop(self) -> None:
+        """Stop them after the passes in progress."""
+
+
+def whole_server(settings: Settings, dsn: str) -> Any:
+    """Return the ASGI app of gateway, data and graphql in one process, without ports between them."""
+    data = _load("services.data.app:create_service")(settings, dsn)
+    actions = _load("services.graphql.app:create_service")(settings, dsn)
+    return _load("services.gateway.app:create_app")(settings, data=data, actions=actions)
+
+
+def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
+    """Return the ASGI app of one service that answers HTTP.
+
+    Args:
+        name: one of HTTP_SERVICES.
+        settings: where its upstreams are, among others.
+        dsn: the database; None for the gateway, which needs none.
+    """
+    if name == "gateway":
+        upstream = _load("services.gateway.upstream:HttpUpstream")
+        data, actions = upstream(settings.gateway.data_url), upstream(settings.gateway.graphql_url)
+        return _load("services.gateway.app:create_app")(settings, data=data, actions=actions)
+    module = f"services.{name}.app"
+    return _load(f"{module}:create_app")(_load(f"{module}:create_service")(settings, dsn))
+
+
+def towel(settings: Settings, dsn: str) -> Towel:
+    """Return the maintenance loops, not started."""
+    loops: Towel = _load("services.towel.app:create_towel")(settings, dsn)
+    return loops
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    """Open what an app needs to answer, and close it at the end."""
+    async with app.router.lifespan_context(app):
+        yield
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,74 @@
+"""A database URL → a database that can be worked with: there, at our revision, with a tenant. For all commands."""
+
+import asyncio
+import logging
+
+from alembic.script import ScriptDirectory
+
+from server_core.actions.context import ActionContext
+from server_core.actions.tenants import ensure_default_tenant
+from server_core.cli.embedded import running_embedded
+from server_core.config import Settings
+from server_core.db import migrate
+from server_core.db.session import Database
+from server_core.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+def database_url(settings: Settings) -> str:
+    """Return the DSN of a database that somebody else runs: the one that is set, else the embedded one under `home`.
+
+    Raises:
+        ConfigError: none is set, and no embedded one is running.
+    """
+    dsn = settings.database.connection_url or running_embedded(settings.home)
+    if dsn is None:
+        raise ConfigError(
+            "There is no database: set PREFECT_SERVER__DATABASE__CONNECTION_URL to the URL of a Postgres, or start"
+            f" `prefect-server dev infrastructure`, which runs one in {settings.home}."
+        )
+    return dsn
+
+
+async def wait_for_database(settings: Settings, dsn: str) -> None:
+    """Return when the database accepts connections; see db.migrate.wait_until_ready for what is raised."""
+    await migrate.wait_until_ready(
+        dsn,
+        retry_seconds=settings.database.connect_retry_seconds,
+        timeout_seconds=settings.database.connect_timeout_seconds,
+    )
+
+
+async def prepare(settings: Settings, dsn: str) -> None:
+    """Wait for the database, bring it to our revision and see that it has a tenant; safe to do in many processes.
+
+    Raises:
+        ConfigError, Unavailable: the database cannot be used; one line says why.
+    """
+    await wait_for_database(settings, dsn)
+    await migrate.upgrade(dsn)
+    async with Database(dsn, settings.database) as database:
+        await ensure_default_tenant(ActionContext(database=database, settings=settings))
+
+
+def head_revision() -> str | None:
+    """Return the newest revision of this release."""
+    return ScriptDirectory(str(migrate.migrations_folder())).get_current_head()
+
+
+async def wait_for_schema(settings: Settings, dsn: str) -> None:
+    """Return when the database is there and at our revision, which `prefect-server database upgrade` sees to."""
+    await wait_for_database(settings, dsn)
+    expected = head_revision()
+    waiting = False
+    while (found := await migrate.current_revision(dsn)) != expected:
+        if not waiting:
+            logger.warning(
+                "waiting for the schema: the database is at revision %s, this release needs %s;"
+                " run `prefect-server database upgrade`",
+                found,
+                expected,
+            )
+            waiting = True
+        await asyncio.sleep(settings.database.connect_retry_seconds)

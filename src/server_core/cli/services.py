@@ -1,0 +1,100 @@
+"""`prefect-server services NAME`: one service in this process, for those who run each by itself."""
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from server_core.cli.assemble import NEED_DATABASE, lifespan, service_app, towel
+from server_core.cli.lifetime import Lifetime, bind, run, url_of
+from server_core.cli.readiness import database_url, wait_for_schema
+from server_core.config import Settings
+from server_core.config_loader import load_settings
+from server_core.observe import configure_logging
+
+
+class Service(StrEnum):
+    """The four services."""
+
+    GATEWAY = "gateway"
+    DATA = "data"
+    GRAPHQL = "graphql"
+    TOWEL = "towel"
+
+
+def services(
+    name: Annotated[Service, typer.Argument(help="gateway, data, graphql or towel.")],
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port to listen on. [default: gateway 4200, data 3000, graphql 4201]"),
+    ] = None,
+    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
+) -> None:
+    """Start one service; Postgres is all the services share.
+
+    Waits for the database and for its schema, which `prefect-server database upgrade` brings to this release. The towel
+    has no port.
+    """
+    settings = load_settings()
+    configure_logging(settings.logging.level)
+    if name is Service.TOWEL:
+        run(lambda lifetime: _run_towel(lifetime, settings, exit_with_parent))
+        return
+    settings = _with_options(settings, name, host, port)
+    run(lambda lifetime: _run_http(lifetime, settings, name, exit_with_parent))
+
+
+def _with_options(settings: Settings, name: str, host: str | None, port: int | None) -> Settings:
+    section = getattr(settings, name)
+    changed = replace(section, host=section.host if host is None else host, port=section.port if port is None else port)
+    return replace(settings, **{name: changed})
+
+
+async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with_parent: bool) -> None:
+    section = getattr(settings, name)
+    sockets = bind(section.host, section.port, key=name)
+    if exit_with_parent:
+        _watch_parent(lifetime)
+    dsn = None
+    if name in NEED_DATABASE:
+        dsn = database_url(settings)
+        await lifetime.unless_stopped(wait_for_schema(settings, dsn))
+    app = service_app(name, settings, dsn)
+    async with lifespan(app):
+        await lifetime.serve(
+            app,
+            sockets,
+            settings=settings,
+            keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
+            on_ready=lambda: typer.echo(f"prefect-server {name} is ready at {url_of(sockets)}"),
+        )
+
+
+async def _run_towel(lifetime: Lifetime, settings: Settings, exit_with_parent: bool) -> None:
+    if exit_with_parent:
+        _watch_parent(lifetime)
+    dsn = database_url(settings)
+    await lifetime.unless_stopped(wait_for_schema(settings, dsn))
+    loops = towel(settings, dsn)
+    await loops.start()
+    typer.echo("prefect-server towel is ready")
+    await lifetime.stopping.wait()
+    await loops.stop()
+
+
+def _watch_parent(lifetime: Lifetime) -> None:
+    """Stop when the process that started us is gone, killed or not: then its end of our stdin is closed."""
+    loop = asyncio.get_running_loop()
+    stdin = sys.stdin.fileno()
+
+    def on_input() -> None:
+        if not os.read(stdin, 4096):
+            loop.remove_reader(stdin)
+            lifetime.stop()
+
+    loop.add_reader(stdin, on_input)

@@ -1,0 +1,95 @@
+"""`prefect-server start`: the whole server in this process, on an embedded Postgres where no database is given."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from server_core.cli.assemble import lifespan, towel, whole_server
+from server_core.cli.embedded import start_embedded
+from server_core.cli.lifetime import Lifetime, bind, run, url_of
+from server_core.cli.readiness import prepare
+from server_core.config import Settings
+from server_core.config_loader import load_settings
+from server_core.db.dsn import redacted
+from server_core.observe import configure_logging
+
+CLIENT_DEFAULT = "http://localhost:4200"
+
+
+def start(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for every one. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one. [default: 4200]")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="URL of a Postgres; without one, an embedded Postgres is run.")
+    ] = None,
+) -> None:
+    """Start the whole server in one process.
+
+    Waits for the database, upgrades its schema, creates the default tenant once, and serves until Ctrl-C.
+    """
+    settings = _with_options(load_settings(), host, port, database_url)
+    configure_logging(settings.logging.level)
+    sockets = bind(settings.gateway.host, settings.gateway.port, key="gateway")
+    run(lambda lifetime: _start(lifetime, settings, sockets))
+
+
+def _with_options(settings: Settings, host: str | None, port: int | None, database_url: str | None) -> Settings:
+    gateway = replace(
+        settings.gateway,
+        host=settings.gateway.host if host is None else host,
+        port=settings.gateway.port if port is None else port,
+    )
+    database = replace(settings.database, connection_url=database_url or settings.database.connection_url)
+    return replace(settings, gateway=gateway, database=database)
+
+
+async def _start(lifetime: Lifetime, settings: Settings, sockets: list[socket.socket]) -> None:
+    dsn = settings.database.connection_url
+    place = redacted(dsn) if dsn else f"embedded Postgres in {settings.home / 'postgres'}"
+    if dsn is None:
+        typer.echo(f"Starting the {place}")
+        dsn = await start_embedded(lifetime, settings)
+    else:
+        typer.echo(f"Connecting to {place}")
+    await lifetime.unless_stopped(prepare(settings, dsn))
+    app = whole_server(settings, dsn)
+    loops = towel(settings, dsn)
+    async with lifespan(app):
+        await loops.start()
+        await asyncio.gather(
+            lifetime.serve(
+                app,
+                sockets,
+                settings=settings,
+                keep_alive_seconds=settings.gateway.keep_alive_seconds,
+                on_ready=lambda: typer.echo(banner(url_of(sockets), place)),
+            ),
+            _stop_with(lifetime, loops.stop),
+        )
+
+
+async def _stop_with(lifetime: Lifetime, stop: Callable[[], Awaitable[None]]) -> None:
+    """Stop the loops while the last requests are finished, not after them."""
+    await lifetime.stopping.wait()
+    await stop()
+
+
+def banner(url: str, place: str) -> str:
+    """Return what a person wants to know once the server is ready."""
+    own = url.replace("127.0.0.1", "localhost")
+    endpoint = "" if own == CLIENT_DEFAULT else f" && export PREFECT__SERVER__ENDPOINT={url}"
+    return f"""
+prefect-server is ready at {url}
+
+  database   {place}
+  clients    prefect backend server{endpoint}
+  stop       Ctrl-C
+"""
