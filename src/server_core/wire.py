@@ -28,15 +28,21 @@ class GraphQLRequest:
         variables: raw variable values by name; empty when none were sent.
         operation_name: which operation of the document to run, or None.
         headers: the `x-prefect*` headers that came with it, names in lower case.
+        read_only: the sender knows that it is a query; it may be sent again when a connection breaks.
+        raw: the JSON body it was read from, so that it can be passed on without being written anew.
     """
 
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    raw: bytes | None = field(default=None, repr=False, compare=False)
 
     def body(self) -> bytes:
         """Return the request as a JSON body, as it is POSTed to an upstream."""
+        if self.raw is not None:
+            return self.raw
         document: dict[str, Any] = {"query": self.query, "variables": self.variables}
         if self.operation_name is not None:
             document["operationName"] = self.operation_name
@@ -64,6 +70,20 @@ class GraphQLService(Protocol):
         """Answer one operation; never raises for a client's mistake."""
 
 
+def loads(text: str | bytes) -> Any:
+    """Decode JSON, strictly: NaN and Infinity are not JSON.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 def parse_body(body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> GraphQLRequest | list[GraphQLRequest]:
     """Read the body of a POST: one operation, or a batch (array body) of them.
 
@@ -75,7 +95,7 @@ def parse_body(body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> GraphQLR
         InvalidInput: the body is not JSON, not an object (or array of objects), or a member has a wrong type.
     """
     try:
-        document = json.loads(body)
+        document = loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("The request body is not valid JSON.") from error
     if isinstance(document, list):
@@ -117,7 +137,7 @@ def parse_variables(value: object) -> Mapping[str, Any]:
         if not value.strip():
             return {}
         try:
-            value = json.loads(value)
+            value = loads(value)
         except (ValueError, RecursionError) as error:
             raise InvalidInput("`variables` is a string but not valid JSON.") from error
     if value is None:

@@ -1,0 +1,38 @@
+"""Runs the gateway as a process of its own: `python -m services.gateway`."""
+
+import uvicorn
+
+from server_core.config_loader import load_settings
+from server_core.observe import configure_logging
+from services.gateway.app import create_app
+from services.gateway.upstream import HttpUpstream
+
+GRACE_SECONDS = 4
+"""After a signal requests in flight get this long; the process is gone within five seconds."""
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM, then finish the requests in flight."""
+    settings = load_settings()
+    configure_logging(settings.logging.level)
+    app = create_app(
+        settings,
+        data=HttpUpstream(settings.gateway.data_url, name="data"),
+        actions=HttpUpstream(settings.gateway.graphql_url, name="actions"),
+    )
+    uvicorn.run(
+        app,
+        host=settings.gateway.host,
+        port=settings.gateway.port,
+        loop="uvloop",
+        http="httptools",
+        timeout_keep_alive=settings.gateway.keep_alive_seconds,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

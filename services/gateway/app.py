@@ -1,0 +1,203 @@
+"""The gateway: one endpoint in front of the data API and the actions. Conductor of its rooms.
+
+edge            HTTP → operations (body: inflate, decode)                      refuses 400, 405, 413, 415
+schemas         both upstreams' schemas → one (stitch)                          refuses 503 until it is known
+document        text → plan: parsed, validated, split; remembered               refuses 400
+variables       values → fit for the operation                                  refuses 400
+upstream        plan → responses, in process or over HTTP
+answer, merge   responses → one body in the client's terms                      200, with or without `errors`
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from server_core.config import Settings
+from server_core.errors import ServerError
+from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
+from services.gateway.answer import Answer, failed, is_plain, read
+from services.gateway.document import Documents, Plan
+from services.gateway.edge import Edge
+from services.gateway.introspection import Introspector
+from services.gateway.merge import merge
+from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
+from services.gateway.schemas import Schemas
+from services.gateway.split import Step
+from services.gateway.stitch import Owner
+from services.gateway.variables import check
+
+_LONG_DOCUMENT = 8_000
+"""Documents of more characters are planned in a thread: the slowest take a second."""
+_MOST_SEPARATED = 50
+_DOWN = frozenset({"postgres-error", "API_ERROR"})
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, *, data: GraphQLService, actions: GraphQLService) -> Starlette:
+    """Make the ASGI application; its lifespan starts and stops both services.
+
+    Args:
+        settings: limits of the endpoint (`gateway.*`).
+        data: answers the table queries.
+        actions: answers the mutations and computed queries; wins where both have a field.
+    """
+    gateway = Gateway(settings, {Owner.DATA: data, Owner.ACTIONS: actions})
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with gateway.running():
+            yield
+
+    return Starlette(routes=[Mount("", app=Edge(settings.gateway, gateway))], lifespan=lifespan)
+
+
+class Gateway:
+    """Answers operations by asking the upstreams."""
+
+    def __init__(self, settings: Settings, services: Mapping[Owner, GraphQLService]) -> None:
+        self._services = services
+        self._schemas = Schemas(services, depth_limit=settings.gateway.depth_limit)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep both services started, and learn the schema, for as long as the context is entered."""
+        async with AsyncExitStack() as stack:
+            for service in self._services.values():
+                await service.start()
+                stack.push_async_callback(service.stop)
+            self._schemas.start()
+            stack.push_async_callback(self._schemas.stop)
+            yield
+
+    async def answer(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
+        """Answer one operation.
+
+        Args:
+            request: the operation.
+            reading: refuse anything but a query (GET).
+
+        Raises:
+            Refusal: nothing was executed.
+        """
+        documents, introspector = await self._schemas.current()
+        plan = await self._plan(documents, request)
+        if reading and not plan.reads:
+            raise Refusal.plain("GET supports only queries.", status=405, headers=[("allow", "POST")])
+        check(plan.variables, request.variables)
+        if not plan.steps:
+            return _nothing(plan)
+        if plan.whole is not None:
+            response = await self._attempt(plan, plan.steps[0], request, unchanged=True)
+            if isinstance(response, GraphQLResponse):
+                if is_plain(response):
+                    return response
+                first = await self._read(documents, plan, plan.steps[0], request, response)
+            else:
+                first = response
+            return GraphQLResponse(body=merge(plan.fields, [first]))
+        answers = await self._take(documents, introspector, plan, request)
+        return GraphQLResponse(body=merge(plan.fields, answers))
+
+    async def ready(self) -> dict[str, bool]:
+        """Ask each upstream for a sign of life; return which of them answered, by name."""
+        answered = await asyncio.gather(*(self._alive(service) for service in self._services.values()))
+        return dict(zip(map(str, self._services), answered, strict=True))
+
+    async def _alive(self, service: GraphQLService) -> bool:
+        try:
+            async with asyncio.timeout(5):
+                response = await service.execute(GraphQLRequest(query="{ __typename }", read_only=True))
+        except Exception:  # any failure means the same here
+            return False
+        return is_plain(response)
+
+    async def _plan(self, documents: Documents, request: GraphQLRequest) -> Plan:
+        known = documents.known(request.query, request.operation_name)
+        if known is not None:
+            return known
+        if len(request.query) > _LONG_DOCUMENT:
+            return await asyncio.to_thread(documents.plan, request.query, request.operation_name)
+        return documents.plan(request.query, request.operation_name)
+
+    async def _take(
+        self, documents: Documents, introspector: Introspector, plan: Plan, request: GraphQLRequest
+    ) -> list[Answer]:
+        """Take all steps: those of a query side by side, those of a mutation one after the other."""
+
+        async def step_answer(step: Step) -> Answer:
+            if step.owner is Owner.GATEWAY:
+                return await introspector.answer(step, request.variables)
+            response = await self._attempt(plan, step, request)
+            if isinstance(response, Answer):
+                return response
+            return await self._read(documents, plan, step, request, response)
+
+        if plan.reads:
+            return list(await asyncio.gather(*map(step_answer, plan.steps)))
+        return [await step_answer(step) for step in plan.steps]
+
+    async def _attempt(
+        self, plan: Plan, step: Step, request: GraphQLRequest, *, unchanged: bool = False
+    ) -> GraphQLResponse | Answer:
+        """Call the upstream of a step; an upstream that does not answer makes a failed answer."""
+        call = GraphQLRequest(
+            query=request.query if unchanged else step.text,
+            variables=request.variables if unchanged else _used(step, request),
+            operation_name=request.operation_name if unchanged else None,
+            headers=request.headers if step.owner is Owner.ACTIONS else {},
+            read_only=plan.reads,
+            raw=request.raw if unchanged else None,
+        )
+        try:
+            return await self._services[step.owner].execute(call)
+        except ServerError as error:
+            _log.warning("The %s service failed: %s", step.owner, error.message)
+            return failed(step.fields, error.message, error.code)
+        except RecursionError:
+            return failed(step.fields, "The variables are nested too deeply.", BAD_REQUEST)
+        except Exception:  # a defect of a service in this process: masked for the client
+            _log.exception("The %s service raised an error.", step.owner)
+            return failed(step.fields, f"The {step.owner} service failed.", INTERNAL)
+
+    async def _read(
+        self, documents: Documents, plan: Plan, step: Step, request: GraphQLRequest, response: GraphQLResponse
+    ) -> Answer:
+        """Read a response; where a step failed as a whole and nothing was executed, ask for each field alone.
+
+        One bad root field then leaves its siblings their answers, as if each had been sent alone (data-api.md §3.2).
+        """
+        answer = read(step.fields, response, step.owner)
+        harmless = not answer.codes & _DOWN if plan.reads else response.status == 400
+        if not (answer.refused and harmless and 1 < len(step.fields) <= _MOST_SEPARATED):
+            return answer
+        pieces = documents.separate(request.query, request.operation_name, step)
+
+        async def piece_answer(piece: Step) -> Answer:
+            again = await self._attempt(plan, piece, request)
+            return again if isinstance(again, Answer) else read(piece.fields, again, piece.owner)
+
+        if plan.reads:
+            answers = list(await asyncio.gather(*map(piece_answer, pieces)))
+        else:
+            answers = [await piece_answer(piece) for piece in pieces]
+        return Answer(
+            values={key: value for each in answers for key, value in each.values.items()},
+            errors={key: error for each in answers for key, error in each.errors.items()},
+        )
+
+
+def _used(step: Step, request: GraphQLRequest) -> dict[str, object]:
+    return {name: value for name, value in request.variables.items() if name in step.variables}
+
+
+def _nothing(plan: Plan) -> GraphQLResponse:
+    """Answer an operation that asks for nothing, or for a subscription (data-api.md §3.2: visible but dead)."""
+    if not plan.fields:
+        return GraphQLResponse(body=b'{"data":{}}')
+    answer = failed(plan.fields, "Subscriptions are not available over HTTP.", INTERNAL)
+    return GraphQLResponse(body=json.dumps({"errors": list(answer.errors.values()), "data": None}).encode())

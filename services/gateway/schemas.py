@@ -1,0 +1,110 @@
+"""Turns two running upstreams into the stitched schema, however long they take to appear. Owned by app."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import get_introspection_query
+
+from server_core.wire import GraphQLRequest, GraphQLService
+from services.gateway.document import Documents
+from services.gateway.introspection import Introspector
+from services.gateway.refusal import INTERNAL, Refusal
+from services.gateway.stitch import Owner, stitch
+
+_RETRY_SECONDS = 3.0
+_PATIENCE_SECONDS = 2.0
+_QUERY = get_introspection_query(descriptions=True)
+_log = logging.getLogger(__name__)
+
+
+class Schemas:
+    """Learns the schema by asking both upstreams for theirs, every three seconds until it works.
+
+    Args:
+        services: the upstreams.
+        depth_limit: for the documents planned against the schema.
+        retry_seconds: pause between attempts.
+        patience_seconds: how long a request waits for the schema before it is refused.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[Owner, GraphQLService],
+        *,
+        depth_limit: int,
+        retry_seconds: float = _RETRY_SECONDS,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._services = services
+        self._depth_limit = depth_limit
+        self._retry_seconds = retry_seconds
+        self._patience_seconds = patience_seconds
+        self._known = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._current: tuple[Documents, Introspector] | None = None
+
+    def start(self) -> None:
+        """Begin to ask the upstreams, in the background."""
+        self._task = asyncio.create_task(self._learn(), name="gateway schema")
+
+    async def stop(self) -> None:
+        """Stop asking."""
+        self._stopped.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def current(self) -> tuple[Documents, Introspector]:
+        """Return what the schema is good for: planning documents, and answering questions about itself.
+
+        Raises:
+            Refusal: the schema is still not known; status 503, to be sent again.
+        """
+        if self._current is None:
+            try:
+                async with asyncio.timeout(self._patience_seconds):
+                    await self._known.wait()
+            except TimeoutError:
+                pass
+        if self._current is None:
+            raise Refusal.plain(
+                "The server is starting: its services cannot be reached yet. Try again in a few seconds.",
+                code=INTERNAL,
+                status=503,
+                headers=[("retry-after", "3")],
+            )
+        return self._current
+
+    async def _learn(self) -> None:
+        complained: str | None = None
+        while not self._stopped.is_set():
+            try:
+                data, actions = await asyncio.gather(self._ask(Owner.DATA), self._ask(Owner.ACTIONS))
+                stitched = await asyncio.to_thread(stitch, data, actions)
+            except Exception as error:  # whatever an upstream does, the gateway keeps trying
+                if str(error) != complained:
+                    complained = str(error)
+                    _log.warning("Waiting for the schema: %s Trying every %g s.", error, self._retry_seconds)
+            else:
+                documents = Documents(stitched=stitched, depth_limit=self._depth_limit)
+                self._current = documents, Introspector(stitched.schema)
+                self._known.set()
+                _log.info("The schema is ready.")
+                return
+            try:
+                await asyncio.wait_for(self._stopped.wait(), self._retry_seconds)
+            except TimeoutError:
+                pass
+
+    async def _ask(self, owner: Owner) -> dict[str, Any]:
+        response = await self._services[owner].execute(GraphQLRequest(query=_QUERY, read_only=True))
+        try:
+            data = json.loads(response.body)["data"]
+            data["__schema"]["types"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"The {owner} service does not show a schema (HTTP {response.status}).") from error
+        return dict(data)

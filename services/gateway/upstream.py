@@ -1,0 +1,260 @@
+"""Turns a GraphQLRequest into a GraphQLResponse over HTTP/1.1: an upstream that runs as a process of its own.
+
+Called by app. Raw asyncio under httptools instead of an HTTP client library: it carries every request, and a general
+client costs more than all the rest of the gateway together.
+"""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+import httptools
+
+from server_core.errors import ConfigError, ServerError, Unavailable
+from server_core.wire import GraphQLRequest, GraphQLResponse
+
+
+class HttpUpstream:
+    """A GraphQLService behind a URL, over a pool of kept connections.
+
+    A request is sent a second time only if the first cannot have had an effect: its connection was never opened, or
+    it only reads and a reused connection broke before a byte of the answer came.
+
+    Args:
+        url: http or https, with path.
+        name: what messages call the service.
+        connections: most requests in flight; others wait.
+        connect_timeout: seconds to wait for a connection, or for a place in the pool.
+        answer_timeout: seconds to wait for an answer.
+        idle_seconds: a connection unused for longer is not used again; must be less than the service keeps it open,
+            so that it does not close under a mutation.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        connections: int = 64,
+        connect_timeout: float = 5.0,
+        answer_timeout: float = 60.0,
+        idle_seconds: float = 2.0,
+    ) -> None:
+        self._name = name
+        self._connect_timeout = connect_timeout
+        self._answer_timeout = answer_timeout
+        self._idle_seconds = idle_seconds
+        self._idle: list[_Connection] = []
+        self._places = asyncio.Semaphore(connections)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"The URL of the {name} service cannot be used: {error}.") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"The URL of the {name} service must start with http:// or https:// and name a host.")
+        self._host = parts.hostname
+        self._port = port or (443 if parts.scheme == "https" else 80)
+        self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        head = [f"POST {target} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}"]
+        if parts.username is not None:
+            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            head.append(f"Authorization: Basic {base64.b64encode(credentials.encode()).decode()}")
+        self._head = "\r\n".join([*head, "Content-Type: application/json", "Accept: application/json", ""])
+
+    async def start(self) -> None:
+        """Do nothing: connections are opened when they are needed."""
+
+    async def stop(self) -> None:
+        """Close the kept connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
+        """Send one operation and wait for its answer, whatever its status.
+
+        Raises:
+            Unavailable: it was certainly not executed: no connection, or no free place in the pool.
+            ServerError: there is no answer, and the operation may have been executed.
+        """
+        payload = self._payload(request)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Unavailable(f"The {self._name} service is too busy.") from error
+        try:
+            return await self._exchange(payload, again=request.read_only)
+        finally:
+            self._places.release()
+
+    def _payload(self, request: GraphQLRequest) -> bytes:
+        body = request.body()
+        headers = "".join(f"{name}: {value}\r\n" for name, value in _clean(request.headers).items())
+        head = f"{self._head}Content-Length: {len(body)}\r\n{headers}\r\n"
+        return head.encode("latin-1", "replace") + body
+
+    async def _exchange(self, payload: bytes, *, again: bool) -> GraphQLResponse:
+        connection = self._kept()
+        fresh = connection is None
+        connection = connection or await self._connect()
+        try:
+            return await self._ask(connection, payload)
+        except _Broken as broken:
+            if fresh or broken.begun or not again:
+                raise ServerError(
+                    f"The connection to the {self._name} service was lost; the request may have been carried out."
+                ) from broken
+        try:
+            return await self._ask(await self._connect(), payload)
+        except _Broken as broken:
+            raise ServerError(f"The connection to the {self._name} service was lost.") from broken
+
+    async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
+        try:
+            async with asyncio.timeout(self._answer_timeout):
+                response = await connection.ask(payload)
+        except TimeoutError as error:
+            raise ServerError(
+                f"The {self._name} service did not answer in time; the request may have been carried out."
+            ) from error
+        finally:
+            if connection.reusable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return response
+
+    def _kept(self) -> "_Connection | None":
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and now - connection.used_at < self._idle_seconds:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._ssl)
+        except OSError as error:  # TimeoutError is one
+            raise Unavailable(f"The {self._name} service cannot be reached.") from error
+        return connection
+
+
+def _clean(headers: Mapping[str, str]) -> dict[str, str]:
+    """Drop headers that would break the frame of the request."""
+    return {name: value for name, value in headers.items() if not any(mark in name + value for mark in "\r\n\0")}
+
+
+class _Broken(Exception):
+    """The exchange cannot be completed on this connection."""
+
+    def __init__(self, reason: str, *, begun: bool) -> None:
+        super().__init__(reason)
+        self.begun = begun
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: one request at a time. Also the callbacks of the parser of its answers."""
+
+    def __init__(self) -> None:
+        self.used_at = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[GraphQLResponse] | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._chunks: list[bytes] = []
+        self._begun = False
+        self._framed = False
+        self._headed = False
+        self._keep = False
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may be sent: the last answer is complete, nothing else came, nobody closed."""
+        return self._keep and self._transport is not None and not self._transport.is_closing()
+
+    async def ask(self, payload: bytes) -> GraphQLResponse:
+        """Send a request and wait for the whole answer; raises _Broken."""
+        if self._transport is None or self._transport.is_closing():
+            raise _Broken("closed", begun=False)
+        self._begun = self._keep = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset()
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(payload)
+        try:
+            return await self._answer
+        finally:
+            self._answer = None
+
+    def close(self) -> None:
+        """Close without waiting for anything."""
+        self._keep = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _reset(self) -> None:
+        self._chunks = []
+        self._framed = self._headed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (create_connection makes no other)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None or self._answer.done() or self._parser is None:
+            self.close()  # nobody asked: what comes next could be taken for the answer to the next request
+            return
+        self._begun = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"not HTTP: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._keep = False
+        if self._headed and not self._framed and exc is None:
+            self._complete()  # an answer without a length ends with the connection
+        else:
+            self._fail("connection closed")
+
+    def _fail(self, reason: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(_Broken(reason, begun=self._begun))
+        self.close()
+
+    def _complete(self) -> None:
+        if self._answer is not None and not self._answer.done() and self._parser is not None:
+            status = self._parser.get_status_code()
+            self._answer.set_result(GraphQLResponse(body=b"".join(self._chunks), status=status))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            self._framed = True
+
+    def on_headers_complete(self) -> None:
+        self._headed = True
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        parser, transport = self._parser, self._transport
+        if parser is None or transport is None or self._answer is None or self._answer.done():
+            self.close()
+            return
+        if parser.get_status_code() < 200:  # 100 Continue and its like: the answer is still to come
+            self._reset()
+            return
+        self._keep = parser.should_keep_alive() and transport.get_write_buffer_size() == 0
+        self.used_at = asyncio.get_running_loop().time()
+        self._complete()
