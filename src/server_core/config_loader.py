@@ -75,6 +75,7 @@ class _Reader:
         self._path = path
 
     def find(self, setting: Setting) -> _Given | None:
+        """Return the first of a setting's names that is there, or None."""
         for name in setting.environment_names:
             if self._environ.get(name):
                 return _Given(self._environ[name], f"environment variable {name}", True)
@@ -84,6 +85,7 @@ class _Reader:
         return None
 
     def value_of(self, setting: Setting) -> Any:
+        """Return a setting's value as its declared type; see load_settings."""
         given = self.find(setting)
         if given is None:
             return setting.default
@@ -97,6 +99,12 @@ class _Reader:
             raise ConfigError(f"{setting.key}: {error} ({given.source})") from None
 
     def interpolate(self, text: str, path: tuple[str, ...]) -> str:
+        """Return a text with its references filled in; `path`: the keys that led here.
+
+        Raises:
+            ValueError: a reference names nothing, or leads back to where it came from.
+        """
+
         def stand_in(match: re.Match[str]) -> str:
             return "${" if match[1] is None else self._text_of(match[1], path)
 
@@ -107,17 +115,18 @@ class _Reader:
         canonical = setting.key if setting is not None else key
         if canonical in path:
             raise ValueError(f"refers to itself through ${{{key}}}")
-        given = self.find(setting) if setting is not None else self._foreign(key)
-        value = given.value if given is not None else setting.default if setting is not None else None
-        if given is None and setting is None:
-            raise ValueError(f"refers to ${{{key}}}, which is not set; write $${{ for a plain ${{")
+        if setting is not None:
+            given = self.find(setting)
+            value = setting.default if given is None else given.value
+        else:
+            value = self.other(key)
+            if value is None:
+                raise ValueError(f"refers to ${{{key}}}, which is not set; write $${{ for a plain ${{")
         return self.interpolate(value, (*path, canonical)) if isinstance(value, str) else str(value)
 
-    def _foreign(self, key: str) -> _Given | None:
-        name = environment_name(key)
-        if self._environ.get(name):
-            return _Given(self._environ[name], f"environment variable {name}", True)
-        return _Given(self._document[key], f"`{key}` in {self._path}", False) if key in self._document else None
+    def other(self, key: str) -> Any:
+        """Return what is given for a key that is no setting of ours, or None."""
+        return self._environ.get(environment_name(key)) or self._document.get(key)
 
 
 @cache
@@ -138,7 +147,7 @@ def _derive(values: dict[str, Any], given: set[str], reader: _Reader) -> None:
     if values["database.connection_url"] is None and any(f"database.{part}" in given for part in parts):
         values["database.connection_url"] = compose_dsn(**{part: values[f"database.{part}"] for part in parts})
     if "gateway.data_url" not in given:
-        host = reader.interpolate("${hasura.host}", ()) if reader._foreign("hasura.host") else "127.0.0.1"
+        host = reader.other("hasura.host") or "127.0.0.1"
         values["gateway.data_url"] = f"http://{host}:{values['data.port']}/v1alpha1/graphql"
     if "gateway.graphql_url" not in given:
         path = "/" + values["graphql.path"].lstrip("/")

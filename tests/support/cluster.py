@@ -112,7 +112,7 @@ class Folder:
             self._server.stop()
             self._server.stop_leftover()
         elif known is not None and known.container is not None:
-            import docker
+            import docker  # type: ignore[import-untyped]
 
             docker.from_env().containers.get(known.container).remove(force=True, v=True)
         elif known is not None:

@@ -1,4 +1,4 @@
-"""A flow-run state that was written, as a value: handed by the state verbs to the cloud hooks after the commit."""
+"""States that were written, as values: flow-run changes are handed to the cloud hooks after the commit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,3 +36,12 @@ class FlowRunStateChange:
     message: str | None
     start_time: datetime | None
     serialized_state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRunStateChange:
+    """One new row of `task_run_state` and the version it gave the run."""
+
+    task_run_id: UUID
+    state_id: UUID
+    version: int

@@ -166,13 +166,17 @@ async def wait_until_ready(dsn: str, *, retry_seconds: float, timeout_seconds: f
 
 
 async def _connect(plain: str) -> "Connection":
-    """Connect for schema work: names resolve in `public`, whatever the role's search_path."""
-    return await asyncpg.connect(
-        plain,
-        timeout=10,
-        statement_cache_size=0,
-        server_settings={"search_path": "public", "timezone": "UTC", "application_name": "prefect-server migrations"},
+    """Connect for schema work: names without a schema mean `public`, whatever the role's search_path.
+
+    Set only where it is needed and never as a connection parameter, which PgBouncer would refuse.
+    """
+    connection = await asyncpg.connect(
+        plain, timeout=10, statement_cache_size=0, server_settings={"application_name": "prefect-server migrations"}
     )
+    schemas = await connection.fetchval("SELECT current_schemas(false)")
+    if schemas[:1] != ["public"]:
+        await connection.execute("SET search_path TO public")
+    return connection
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ the statement itself (docs/architecture.md). SQLAlchemy describes the tables (se
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -90,15 +90,28 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
-        """Create the pool; one connection is made at once, so a wrong DSN fails here."""
-        self._pool = await asyncpg.create_pool(
+        """Create the pool; one connection is made at once, so a wrong DSN fails here.
+
+        Triggers, functions and the store name tables without their schema, so `public` must come first in the
+        search_path. Where the role or the database says otherwise the pool asks for it at connect time; elsewhere it
+        does not, because PgBouncer refuses connections with that parameter.
+        """
+        pool = await self._connect({})
+        schemas = await pool.fetchval("SELECT current_schemas(false)")
+        if schemas[:1] != ["public"]:
+            await pool.close()
+            pool = await self._connect({"search_path": "public"})
+        self._pool = pool
+
+    async def _connect(self, server_settings: Mapping[str, str]) -> "asyncpg.Pool[asyncpg.Record]":
+        return await asyncpg.create_pool(
             self._dsn,
             min_size=1,
             max_size=self._settings.pool_size,
             statement_cache_size=self._settings.statement_cache_size,
-            init=_prepare,
+            init=prepare,
             reset=_keep,
-            server_settings={"timezone": "UTC", "application_name": "prefect-server"},
+            server_settings={"timezone": "UTC", "application_name": "prefect-server", **server_settings},
         )
 
     async def close(self) -> None:
@@ -202,7 +215,8 @@ def translate(error: BaseException) -> ServerError | None:
     return None
 
 
-async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Make jsonb and json values Python values on a connection; the init step of the pool."""
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads, format="text"

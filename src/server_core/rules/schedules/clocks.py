@@ -62,7 +62,9 @@ class IntervalClock:
                 return
             if self.end_date is not None and tick > self.end_date:
                 return
-            yield tick
+            # Counted in elapsed time but stepped on the wall clock, the first ticks may lie before the reference.
+            if not count or tick >= after:
+                yield tick
             count += 1
 
 

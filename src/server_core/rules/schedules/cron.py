@@ -190,8 +190,8 @@ def _next_match(fields: CronFields, earliest: datetime, *, day_or: bool) -> date
         return _search(fields, earliest, days=True, weekdays=True)
     by_day = _search(fields, earliest, days=True, weekdays=False)
     by_weekday = _search(fields, earliest, days=False, weekdays=True)
-    found = [moment for moment in (by_day, by_weekday) if moment is not None]
-    return min(found, default=None)
+    # As in the reference, a side that can never match (30 February) leaves the other without effect too.
+    return None if by_day is None or by_weekday is None else min(by_day, by_weekday)
 
 
 def _search(fields: CronFields, moment: datetime, *, days: bool, weekdays: bool) -> datetime | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from server_core.rules.schedules.zones import shift
+from server_core.rules.schedules.zones import elapse, shift
 
 Filter = Callable[[datetime], bool]
 Adjustment = Callable[[datetime], datetime]
@@ -81,7 +81,7 @@ def _is_month_end() -> Filter:
 
 
 def _add(interval: timedelta) -> Adjustment:
-    return lambda moment: shift(moment, interval)
+    return lambda moment: elapse(moment, interval)
 
 
 def _next_weekday() -> Adjustment:

@@ -43,9 +43,8 @@ class RRuleClock:
         if self.start_date is not None and after < self.start_date:
             after, inclusive = self.start_date, True
         naive = all(moment.tzinfo is None for moment in self.moments())
-        reference = in_zone(after, UTC_ZONE)
-        if naive:
-            reference = reference.replace(tzinfo=None)
+        # A rule without offsets is compared with the wall time as it stands, whatever the zone of start_date.
+        reference = after.replace(tzinfo=None) if naive else in_zone(after, UTC_ZONE)
         rule_set = dateutil_rrule.rruleset()
         for rule in self.rules:
             if can_occur(rule):

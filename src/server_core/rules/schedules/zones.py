@@ -56,7 +56,12 @@ def shift(moment: datetime, amount: timedelta) -> datetime:
         return moment + amount
     if amount.days:
         return resolve(moment.replace(tzinfo=None) + amount, zone)
-    return in_zone(moment.astimezone(UTC) + amount, zone)
+    return elapse(moment, amount)
+
+
+def elapse(moment: datetime, amount: timedelta) -> datetime:
+    """Return the time when `amount` has passed since, in the same zone."""
+    return (moment.astimezone(UTC) + amount).astimezone(moment.tzinfo)
 
 
 def _offset(moment: datetime) -> timedelta:

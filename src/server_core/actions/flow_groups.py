@@ -1,0 +1,122 @@
+"""Verbs on flow groups, what all versions of a flow share (actions.md §2.5). Called by the GraphQL service.
+
+Each returns whether the group exists; an unknown one is no error.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from server_core.actions.changes import FlowRunStateChange
+from server_core.actions.cloud_hooks import notify
+from server_core.actions.context import ActionContext
+from server_core.actions.flows import RUNS_AT_ACTIVATION
+from server_core.actions.removal import delete_runs_of_flows
+from server_core.actions.schedules import schedule_runs_in
+from server_core.errors import InvalidInput
+from server_core.rules.arguments import require
+from server_core.rules.schedules.groups import CronClockInput, IntervalClockInput, group_schedule_document
+from server_core.store import flow_groups as store
+from server_core.store import flows
+
+
+async def set_flow_group_default_parameters(
+    context: ActionContext, *, flow_group_id: UUID, parameters: object
+) -> bool:
+    """Replace the default parameters; an empty object clears them.
+
+    Raises:
+        InvalidInput: the parameters are not an object.
+    """
+    require(flow_group_id=flow_group_id)
+    if not isinstance(parameters, dict):
+        raise InvalidInput("Default parameters must be a JSON object.")
+    async with context.database.transaction() as session:
+        return bool(
+            await store.update_default_parameters(session, flow_group_id=flow_group_id, parameters=parameters)
+        )
+
+
+async def set_flow_group_description(
+    context: ActionContext, *, flow_group_id: UUID, description: str | None
+) -> bool:
+    """Set the description, or with None clear it."""
+    require(flow_group_id=flow_group_id)
+    async with context.database.transaction() as session:
+        return bool(await store.update_description(session, flow_group_id=flow_group_id, description=description))
+
+
+async def set_flow_group_labels(
+    context: ActionContext, *, flow_group_id: UUID, labels: Sequence[str] | None
+) -> bool:
+    """Replace the labels, each once; None removes them (runs then take the flow's), an empty list means none."""
+    require(flow_group_id=flow_group_id)
+    distinct = None if labels is None else sorted(set(labels))
+    async with context.database.transaction() as session:
+        return bool(await store.update_labels(session, flow_group_id=flow_group_id, labels=distinct))
+
+
+async def set_flow_group_run_config(context: ActionContext, *, flow_group_id: UUID, run_config: Any) -> bool:
+    """Replace the run config as it comes, or with None remove it."""
+    require(flow_group_id=flow_group_id)
+    async with context.database.transaction() as session:
+        return bool(await store.update_run_config(session, flow_group_id=flow_group_id, run_config=run_config))
+
+
+async def set_flow_group_schedule(
+    context: ActionContext,
+    *,
+    flow_group_id: UUID,
+    cron_clocks: Sequence[CronClockInput] = (),
+    interval_clocks: Sequence[IntervalClockInput] = (),
+    timezone: str | None = None,
+) -> bool:
+    """Replace the schedule, delete the runs planned by the one before, and plan new ones for flows that are on.
+
+    The schedule of no flow is turned on or off by this.
+
+    Raises:
+        InvalidInput: a clock cannot be loaded, or the timezone is unknown.
+    """
+    require(flow_group_id=flow_group_id)
+    schedule = group_schedule_document(
+        cron_clocks=cron_clocks, interval_clocks=interval_clocks, timezone=timezone, now=context.clock()
+    )
+    return await _replace_schedule(context, flow_group_id, schedule)
+
+
+async def delete_flow_group_schedule(context: ActionContext, *, flow_group_id: UUID) -> bool:
+    """Remove the schedule and delete the runs it planned; flows that are on go back to their own."""
+    require(flow_group_id=flow_group_id)
+    return await _replace_schedule(context, flow_group_id, None)
+
+
+async def delete_flow_group(context: ActionContext, *, flow_group_id: UUID) -> bool:
+    """Delete a flow group with its flows and their runs.
+
+    The flows are retired first, then the runs go in batches; a repeated call goes on where an interrupted one stopped.
+    """
+    require(flow_group_id=flow_group_id)
+    async with context.database.transaction() as session:
+        flow_ids = await store.fetch_flow_ids(session, flow_group_id=flow_group_id)
+        await flows.set_archived(session, flow_ids=flow_ids, archived=True)
+    await delete_runs_of_flows(context, flow_ids=flow_ids)
+    async with context.database.transaction() as session:
+        return bool(await store.delete_flow_group(session, flow_group_id=flow_group_id))
+
+
+async def _replace_schedule(
+    context: ActionContext, flow_group_id: UUID, schedule: dict[str, Any] | None
+) -> bool:
+    changes: Sequence[FlowRunStateChange] = ()
+    async with context.database.transaction() as session:
+        if not await store.update_schedule(session, flow_group_id=flow_group_id, schedule=schedule):
+            return False
+        flow_ids = await store.fetch_flow_ids(session, flow_group_id=flow_group_id)
+        await flows.delete_planned_runs(session, flow_ids=flow_ids)
+        active = await store.fetch_active_flow_ids(session, flow_group_id=flow_group_id)
+        if schedule is not None and active:
+            planned = await schedule_runs_in(session, context, flow_ids=active, max_runs=RUNS_AT_ACTIVATION)
+            changes = planned.changes
+    notify(context, changes)
+    return True

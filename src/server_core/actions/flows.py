@@ -1,0 +1,188 @@
+"""Verbs on a registered flow: archive, schedule on and off, move, delete (actions.md §2.4). Called by the GraphQL
+service; registration itself is in actions.registration.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from server_core.actions.changes import FlowRunStateChange
+from server_core.actions.cloud_hooks import notify
+from server_core.actions.context import ActionContext
+from server_core.actions.removal import delete_runs_of_flows
+from server_core.actions.schedules import schedule_runs_in
+from server_core.actions.states import FlowRunStateWrite, write_flow_run_states
+from server_core.db.session import WriteSession
+from server_core.errors import InvalidInput, NotFound
+from server_core.rules import flows as rules
+from server_core.rules.arguments import require
+from server_core.states import make_state
+from server_core.store import flow_groups
+from server_core.store import flows as store
+
+RUNS_AT_ACTIVATION = 10
+"""Runs planned at once when a schedule is turned on, whatever the towel is set to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activation:
+    """What turning a schedule on did.
+
+    Attributes:
+        activated: whether the flow has a schedule at all.
+        changes: states of the runs that were planned; for cloud_hooks.notify after the commit.
+    """
+
+    activated: bool
+    changes: Sequence[FlowRunStateChange] = ()
+
+
+async def archive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
+    """Archive a flow; return whether it exists.
+
+    Its planned runs are deleted, its manual runs that still wait end Cancelled. The schedule flag stays as it is.
+    """
+    require(flow_id=flow_id)
+    async with context.database.transaction() as session:
+        found = await store.lock_flow(session, flow_id=flow_id) is not None
+        changes = await archive_flows_in(session, context, flow_ids=[flow_id]) if found else []
+    notify(context, changes)
+    return found
+
+
+async def unarchive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
+    """Take a flow out of the archive; return whether it exists. If its schedule is on, runs are planned at once."""
+    require(flow_id=flow_id)
+    activation = Activation(activated=False)
+    async with context.database.transaction() as session:
+        rows = await store.set_archived(session, flow_ids=[flow_id], archived=False)
+        if rows and rows[0]["is_schedule_active"]:
+            activation = await activate_schedule_in(session, context, flow_id=flow_id)
+    notify(context, activation.changes)
+    return bool(rows)
+
+
+async def set_schedule_active(context: ActionContext, *, flow_id: UUID) -> bool:
+    """Turn a flow's schedule on and plan its next runs at once; return whether there is a flow with a schedule.
+
+    Raises:
+        InvalidInput: a required parameter has no value for every clock; the schedule stays as it was.
+    """
+    require(flow_id=flow_id)
+    async with context.database.transaction() as session:
+        if await store.lock_flow(session, flow_id=flow_id) is None:
+            return False
+        activation = await activate_schedule_in(session, context, flow_id=flow_id)
+    notify(context, activation.changes)
+    return activation.activated
+
+
+async def set_schedule_inactive(context: ActionContext, *, flow_id: UUID) -> bool:
+    """Turn a flow's schedule off and delete its planned runs that still wait; return whether the flow exists."""
+    require(flow_id=flow_id)
+    async with context.database.transaction() as session:
+        found = await store.set_schedule_flag(session, flow_id=flow_id, active=False)
+        await store.delete_planned_runs(session, flow_ids=[flow_id])
+    return bool(found)
+
+
+async def update_flow_project(context: ActionContext, *, flow_id: UUID, project_id: UUID) -> UUID:
+    """Move a flow to another project of its tenant and return its id; its version group stays.
+
+    Raises:
+        NotFound: unknown flow, or no such project in its tenant.
+    """
+    require(flow_id=flow_id, project_id=project_id)
+    async with context.database.transaction() as session:
+        if await store.lock_flow(session, flow_id=flow_id) is None:
+            raise NotFound(f"Invalid flow: {flow_id} does not exist.")
+        if not await store.update_project(session, flow_id=flow_id, project_id=project_id):
+            raise NotFound(f"Invalid project: the flow's tenant has no project {project_id}.")
+    return flow_id
+
+
+async def set_flow_heartbeat(context: ActionContext, *, flow_id: UUID, enabled: bool) -> bool:
+    """Turn the watching of heartbeats on or off for the flow's whole group; return True.
+
+    Raises:
+        NotFound: unknown flow.
+    """
+    return await _set_switches(context, flow_id, {"heartbeat_enabled": enabled, "disable_heartbeat": not enabled})
+
+
+async def set_flow_lazarus_process(context: ActionContext, *, flow_id: UUID, enabled: bool) -> bool:
+    """Turn the rescheduling of silent runs on or off for the flow's whole group; return True.
+
+    Raises:
+        NotFound: unknown flow.
+    """
+    return await _set_switches(context, flow_id, {"lazarus_enabled": enabled})
+
+
+async def delete_flow(context: ActionContext, *, flow_id: UUID) -> bool:
+    """Delete a flow and its runs, not its flow group; return whether it existed.
+
+    The flow is retired first, so that nothing new is planned; then the runs go in batches, then the flow. A repeated
+    call goes on where an interrupted one stopped.
+    """
+    require(flow_id=flow_id)
+    async with context.database.transaction() as session:
+        found = await store.set_archived(session, flow_ids=[flow_id], archived=True)
+    if not found:
+        return False
+    await delete_runs_of_flows(context, flow_ids=[flow_id])
+    async with context.database.transaction() as session:
+        return bool(await store.delete_flow(session, flow_id=flow_id))
+
+
+async def archive_flows_in(
+    session: WriteSession, context: ActionContext, *, flow_ids: Sequence[UUID]
+) -> list[FlowRunStateChange]:
+    """Archive flows inside the caller's transaction; return the changes for cloud_hooks.notify after the commit."""
+    if not flow_ids:
+        return []
+    await store.set_archived(session, flow_ids=flow_ids, archived=True)
+    await store.delete_planned_runs(session, flow_ids=flow_ids)
+    waiting = await store.find_waiting_runs(session, flow_ids=flow_ids)
+    now = context.clock()
+    writes = [
+        FlowRunStateWrite(
+            flow_run_id=row["id"],
+            state=make_state("Cancelled", now=now, message=f"Flow {row['flow_name']!r} was archived."),
+        )
+        for row in waiting
+    ]
+    written = await write_flow_run_states(session, context, writes)
+    return [outcome for outcome in written if isinstance(outcome, FlowRunStateChange)]
+
+
+async def activate_schedule_in(session: WriteSession, context: ActionContext, *, flow_id: UUID) -> Activation:
+    """Turn a schedule on inside the caller's transaction, which has the flow locked.
+
+    Raises:
+        InvalidInput: a required parameter has no value for every clock.
+    """
+    found = await store.find_schedule(session, flow_id=flow_id)
+    if found is None:
+        return Activation(activated=False)
+    missing = rules.missing_parameters(
+        parameters=found.parameters, schedule=found.schedule, group_defaults=found.group_defaults
+    )
+    if missing:
+        raise InvalidInput(
+            "Can not schedule a flow that has required parameters without a default for every clock:"
+            f" {', '.join(missing)}."
+        )
+    if found.schedule is None and found.group_schedule is None:
+        return Activation(activated=False)
+    await store.set_schedule_flag(session, flow_id=flow_id, active=True)
+    planned = await schedule_runs_in(session, context, flow_ids=[flow_id], max_runs=RUNS_AT_ACTIVATION)
+    return Activation(activated=True, changes=planned.changes)
+
+
+async def _set_switches(context: ActionContext, flow_id: UUID, settings: dict[str, bool]) -> bool:
+    require(flow_id=flow_id)
+    async with context.database.transaction() as session:
+        if not await flow_groups.merge_settings_of_flow(session, flow_id=flow_id, settings=settings):
+            raise NotFound(f"Invalid flow: {flow_id} does not exist.")
+    return True

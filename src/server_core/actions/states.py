@@ -1,0 +1,259 @@
+"""Verbs that move runs from state to state (actions.md §3.3–3.6). Called by the GraphQL service, the loops and the
+verbs that archive or reschedule runs.
+
+A batch's entries stand alone: those that can be written are, then the first error of the others is raised.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from server_core.actions.changes import FlowRunStateChange, TaskRunStateChange
+from server_core.actions.cloud_hooks import notify
+from server_core.actions.context import ActionContext
+from server_core.db.session import Row, WriteSession
+from server_core.errors import NotFound, ServerError, StateUpdateFailed
+from server_core.rules import states as rules
+from server_core.states import State, make_state, parse_state
+from server_core.store import states as store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowRunStateInput:
+    """A serialized state for a flow run; `version` is accepted and ignored (§3.7)."""
+
+    flow_run_id: UUID
+    state: Any
+    version: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRunStateInput:
+    """A serialized state for a task run; the versions are accepted and ignored (§3.7)."""
+
+    task_run_id: UUID
+    state: Any
+    version: int | None = None
+    flow_run_version: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateReceipt:
+    """A state that was written: the run's id, and what the client should make of it (§3.8)."""
+
+    id: UUID
+    status: str = "SUCCESS"
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowRunStateWrite:
+    """A checked state for a flow run."""
+
+    flow_run_id: UUID
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRunStateWrite:
+    """A checked state for a task run."""
+
+    task_run_id: UUID
+    state: State
+
+
+async def set_flow_run_states(
+    context: ActionContext, *, states: Sequence[FlowRunStateInput], agent_id: UUID | None = None
+) -> list[StateReceipt]:
+    """Write states of flow runs (§3.4); return a receipt per entry, in order.
+
+    Args:
+        agent_id: the agent that asks, which a Submitted run is then assigned to; an unknown one is ignored.
+
+    Raises:
+        StateUpdateFailed: a run does not exist, or was submitted by someone else just now.
+        InvalidInput: a state cannot be read.
+        PayloadTooLarge: a state is over the limit.
+        In each case the other entries are written.
+    """
+    checked = _parse_all(context, [each.state for each in states])
+    writes = {
+        position: FlowRunStateWrite(flow_run_id=states[position].flow_run_id, state=state)
+        for position, state in checked.items()
+        if isinstance(state, State)
+    }
+    errors: dict[int, ServerError] = {
+        position: error for position, error in checked.items() if isinstance(error, ServerError)
+    }
+    if writes:
+        database = context.database
+        async with database.transaction() if _needs_lock(writes.values()) else database.autocommit() as session:
+            outcomes = await write_flow_run_states(session, context, list(writes.values()), agent_id=agent_id)
+        notify(context, [outcome for outcome in outcomes if isinstance(outcome, FlowRunStateChange)])
+        errors |= _errors(zip(writes, outcomes, strict=True))
+    _raise_first(errors)
+    return [StateReceipt(id=each.flow_run_id) for each in states]
+
+
+async def set_task_run_states(context: ActionContext, *, states: Sequence[TaskRunStateInput]) -> list[StateReceipt]:
+    """Write states of task runs (§3.5); return a receipt per entry, in order.
+
+    Raises:
+        StateUpdateFailed: a run does not exist, or it would be running while its flow run is not Running.
+        InvalidInput: a state cannot be read.
+        PayloadTooLarge: a state is over the limit.
+        In each case the other entries are written.
+    """
+    checked = _parse_all(context, [each.state for each in states])
+    writes = {
+        position: TaskRunStateWrite(task_run_id=states[position].task_run_id, state=state)
+        for position, state in checked.items()
+        if isinstance(state, State)
+    }
+    errors: dict[int, ServerError] = {
+        position: error for position, error in checked.items() if isinstance(error, ServerError)
+    }
+    if writes:
+        async with context.database.autocommit() as session:
+            outcomes = await write_task_run_states(session, context, list(writes.values()))
+        errors |= _errors(zip(writes, outcomes, strict=True))
+    _raise_first(errors)
+    return [StateReceipt(id=each.task_run_id) for each in states]
+
+
+async def cancel_flow_run(context: ActionContext, *, flow_run_id: UUID) -> str:
+    """Cancel a flow run and return the state it is in then (§3.6).
+
+    A run that executes becomes Cancelling, which its client sees and obeys; a finished one is left alone.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    changes: list[FlowRunStateChange] = []
+    async with context.database.transaction() as session:
+        found = await store.lock_flow_runs(session, flow_run_ids=[flow_run_id])
+        if flow_run_id not in found:
+            raise NotFound(f"Flow run {flow_run_id} not found.")
+        current = found[flow_run_id]
+        name = rules.cancelled_as(current)
+        if name is not None:
+            state = make_state(name, now=context.clock(), message="The flow run was cancelled through the API.")
+            written = await write_flow_run_states(
+                session, context, [FlowRunStateWrite(flow_run_id=flow_run_id, state=state)]
+            )
+            changes += [outcome for outcome in written if isinstance(outcome, FlowRunStateChange)]
+    notify(context, changes)
+    return name or str(current)
+
+
+async def write_flow_run_states(
+    session: WriteSession,
+    context: ActionContext,
+    states: Sequence[FlowRunStateWrite],
+    *,
+    agent_id: UUID | None = None,
+) -> list[FlowRunStateChange | StateUpdateFailed]:
+    """Write states of flow runs inside the caller's transaction: at most three statements, however many states.
+
+    Cancelled takes the unfinished task runs along. The caller hands the changes to cloud_hooks.notify once it has
+    committed.
+
+    Returns:
+        Per entry, in order: the change, or why the entry was refused; a refused entry leaves no trace.
+    """
+    if not states:
+        return []
+    now = context.clock()
+    if _needs_lock(states):
+        await store.lock_flow_runs(session, flow_run_ids=[each.flow_run_id for each in states])
+    cancelled = {each.flow_run_id: each.state for each in reversed(states) if rules.cancels_task_runs(each.state)}
+    if cancelled:
+        await store.cancel_task_runs(session, states=list(cancelled.items()), now=now)
+    entries = [
+        store.FlowRunEntry(
+            flow_run_id=each.flow_run_id,
+            state_id=uuid4(),
+            state=each.state,
+            submits=rules.takes_submission(each.state),
+            alive=rules.shows_life_of_flow_run(each.state),
+        )
+        for each in states
+    ]
+    rows = await store.insert_flow_run_states(
+        session, entries=entries, now=now, held_since=now - rules.SUBMISSION_HOLD, agent_id=agent_id
+    )
+    return [_flow_run_outcome(entry, row) for entry, row in zip(entries, rows, strict=True)]
+
+
+async def write_task_run_states(
+    session: WriteSession, context: ActionContext, states: Sequence[TaskRunStateWrite]
+) -> list[TaskRunStateChange | StateUpdateFailed]:
+    """Write states of task runs inside the caller's transaction: one statement, however many states.
+
+    Returns:
+        Per entry, in order: the change, or why the entry was refused; a refused entry leaves no trace.
+    """
+    if not states:
+        return []
+    carried = rules.carry_cached_inputs([(each.task_run_id, each.state) for each in states])
+    entries = [
+        store.TaskRunEntry(
+            task_run_id=each.task_run_id,
+            state_id=uuid4(),
+            state=state,
+            needs_running=rules.needs_running_flow(state),
+            inherits=rules.inherits_cached_inputs(state),
+        )
+        for each, state in zip(states, carried, strict=True)
+    ]
+    rows = await store.insert_task_run_states(session, entries=entries, now=context.clock())
+    return [
+        rules.refuse_task_run(entry.task_run_id, known=row["known"])
+        if row["version"] is None
+        else TaskRunStateChange(task_run_id=entry.task_run_id, state_id=entry.state_id, version=row["version"])
+        for entry, row in zip(entries, rows, strict=True)
+    ]
+
+
+def _flow_run_outcome(entry: store.FlowRunEntry, row: Row) -> FlowRunStateChange | StateUpdateFailed:
+    if row["version"] is None:
+        return rules.refuse_flow_run(entry.flow_run_id, known=row["known"])
+    return FlowRunStateChange(
+        flow_run_id=entry.flow_run_id,
+        tenant_id=row["tenant_id"],
+        previous_version=row["version"] - 1,
+        previous_state=row["previous_state"],
+        state_id=entry.state_id,
+        version=row["version"],
+        state=entry.state.name,
+        timestamp=row["timestamp"],
+        message=entry.state.message,
+        start_time=entry.state.start_time,
+        serialized_state=entry.state.document,
+    )
+
+
+def _needs_lock(states: Any) -> bool:
+    """Say whether any of these is decided by what others wrote: then the runs are locked before anything is read."""
+    return any(rules.takes_submission(each.state) or rules.cancels_task_runs(each.state) for each in states)
+
+
+def _parse_all(context: ActionContext, documents: Sequence[object]) -> dict[int, State | ServerError]:
+    now = context.clock()
+    checked: dict[int, State | ServerError] = {}
+    for position, document in enumerate(documents):
+        try:
+            checked[position] = parse_state(document, now=now, max_bytes=context.settings.states_max_payload_bytes)
+        except ServerError as error:
+            checked[position] = error
+    return checked
+
+
+def _errors(outcomes: Any) -> dict[int, ServerError]:
+    return {position: outcome for position, outcome in outcomes if isinstance(outcome, ServerError)}
+
+
+def _raise_first(errors: Mapping[int, ServerError]) -> None:
+    if errors:
+        raise errors[min(errors)]

@@ -1,0 +1,98 @@
+"""SQL on table flow_group. Called by actions.flow_groups and actions.registration inside their transactions."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from server_core.db.session import ReadSession, Row, WriteSession
+
+
+async def find_flow_group(session: ReadSession, *, tenant_id: UUID, name: str) -> Row | None:
+    """Return id, schedule and settings of the tenant's flow group of a name, the oldest if there are several."""
+    return await session.fetch_row(
+        """
+        SELECT id, schedule, settings FROM flow_group
+        WHERE tenant_id = $1 AND name = $2
+        ORDER BY created, id
+        LIMIT 1
+        FOR NO KEY UPDATE
+        """,
+        tenant_id,
+        name,
+    )
+
+
+async def insert_flow_group(session: WriteSession, *, tenant_id: UUID, name: str, settings: dict[str, Any]) -> UUID:
+    """Insert a flow group and return its id."""
+    flow_group_id: UUID = await session.fetch_value(
+        "INSERT INTO flow_group (tenant_id, name, settings) VALUES ($1, $2, $3) RETURNING id",
+        tenant_id,
+        name,
+        settings,
+    )
+    return flow_group_id
+
+
+async def merge_settings(session: WriteSession, *, flow_group_id: UUID, settings: dict[str, Any]) -> int:
+    """Overlay keys on the settings of a flow group; return how many rows matched."""
+    return await session.execute(
+        "UPDATE flow_group SET settings = settings || $2::jsonb WHERE id = $1", flow_group_id, settings
+    )
+
+
+async def merge_settings_of_flow(session: WriteSession, *, flow_id: UUID, settings: dict[str, Any]) -> int:
+    """Overlay keys on the settings of a flow's group; return how many rows matched."""
+    return await session.execute(
+        """
+        UPDATE flow_group SET settings = settings || $2::jsonb
+        WHERE id = (SELECT flow_group_id FROM flow WHERE id = $1)
+        """,
+        flow_id,
+        settings,
+    )
+
+
+async def update_default_parameters(session: WriteSession, *, flow_group_id: UUID, parameters: dict[str, Any]) -> int:
+    """Replace the default parameters; return how many rows matched."""
+    return await session.execute(
+        "UPDATE flow_group SET default_parameters = $2 WHERE id = $1", flow_group_id, parameters
+    )
+
+
+async def update_description(session: WriteSession, *, flow_group_id: UUID, description: str | None) -> int:
+    """Set or clear the description; return how many rows matched."""
+    return await session.execute("UPDATE flow_group SET description = $2 WHERE id = $1", flow_group_id, description)
+
+
+async def update_labels(session: WriteSession, *, flow_group_id: UUID, labels: Sequence[str] | None) -> int:
+    """Replace the labels, or with None remove them; return how many rows matched."""
+    return await session.execute("UPDATE flow_group SET labels = $2 WHERE id = $1", flow_group_id, labels)
+
+
+async def update_run_config(session: WriteSession, *, flow_group_id: UUID, run_config: object) -> int:
+    """Replace the run config, or with None remove it; return how many rows matched."""
+    return await session.execute("UPDATE flow_group SET run_config = $2 WHERE id = $1", flow_group_id, run_config)
+
+
+async def update_schedule(session: WriteSession, *, flow_group_id: UUID, schedule: dict[str, Any] | None) -> int:
+    """Replace the schedule, or with None remove it; return how many rows matched."""
+    return await session.execute("UPDATE flow_group SET schedule = $2 WHERE id = $1", flow_group_id, schedule)
+
+
+async def fetch_flow_ids(session: ReadSession, *, flow_group_id: UUID) -> list[UUID]:
+    """Return the ids of the group's flows."""
+    return [row["id"] for row in await session.fetch("SELECT id FROM flow WHERE flow_group_id = $1", flow_group_id)]
+
+
+async def fetch_active_flow_ids(session: ReadSession, *, flow_group_id: UUID) -> list[UUID]:
+    """Return the ids of the group's flows whose schedule is on."""
+    rows = await session.fetch(
+        "SELECT id FROM flow WHERE flow_group_id = $1 AND is_schedule_active AND NOT archived ORDER BY id",
+        flow_group_id,
+    )
+    return [row["id"] for row in rows]
+
+
+async def delete_flow_group(session: WriteSession, *, flow_group_id: UUID) -> int:
+    """Delete a flow group, and by cascade its flows; return how many rows matched."""
+    return await session.execute("DELETE FROM flow_group WHERE id = $1", flow_group_id)

@@ -1,0 +1,83 @@
+"""A pool or a connection → the statements it sent, for tests of the kind "one statement". Called by service tests.
+
+async with recorded(database) as recorder:
+    await create_flow_run(context, flow_id=flow_id)
+assert len(recorder.statements) == 3
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+from asyncpg.connection import LoggedQuery
+
+from server_core.db.session import Database
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+TRANSACTION = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+class Recorder:
+    """Collects what was sent, in order.
+
+    Attributes:
+        sent: every message that cost a round trip: statements, BEGIN, COMMIT, a pool's reset. Preparing a statement for
+            the first time costs one more, which is not counted: it is paid once per connection.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    @property
+    def statements(self) -> list[str]:
+        """What was sent, without the words that begin and end transactions and without a pool's reset."""
+        return [text for text in self.sent if not text.startswith((*TRANSACTION, "SELECT pg_advisory_unlock_all()"))]
+
+    def clear(self) -> None:
+        """Forget what was sent so far."""
+        self.sent.clear()
+
+    def __call__(self, query: LoggedQuery) -> None:
+        """Take one query from asyncpg."""
+        self.sent.append(query.query.strip().rstrip(";"))
+
+
+@asynccontextmanager
+async def recorded(target: "Database | Pool | Connection") -> AsyncIterator[Recorder]:
+    """Record everything the target sends during the block.
+
+    A pool is filled to its maximum first: a connection made during the block would not be recorded.
+    """
+    recorder = Recorder()
+    if isinstance(target, Database):
+        assert target._pool is not None
+        target = target._pool
+    if not isinstance(target, asyncpg.Pool):
+        with target.query_logger(recorder):
+            yield recorder
+        return
+    async with all_of(target) as connections:
+        for connection in connections:
+            connection.add_query_logger(recorder)
+    recorder.clear()
+    try:
+        yield recorder
+    finally:
+        async with all_of(target) as connections:
+            for connection in connections:
+                connection.remove_query_logger(recorder)
+
+
+@asynccontextmanager
+async def all_of(pool: "Pool") -> "AsyncIterator[list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]]":
+    """Borrow every connection the pool may hand out; all must be idle."""
+    connections = [await pool.acquire() for _ in range(pool.get_max_size())]
+    try:
+        yield connections
+    finally:
+        for connection in connections:
+            await pool.release(connection)
