@@ -93,15 +93,24 @@ def _declared(section: type, prefix: str) -> Iterator[Setting]:
 
 def from_text(text: str, setting: Setting) -> Any:
     """Return what a text stands for: true/false in any case, else a Python literal, else the text itself."""
+    if setting.type in (str, Path):
+        # A password of 0012 or 1_000 is those characters, not a number.
+        if text == "None":
+            return None
+        literal = _literal(text)
+        return literal if isinstance(literal, str) else text
     lowered = text.strip().lower()
     if lowered in ("true", "false"):
-        return text if setting.type in (str, Path) else lowered == "true"
+        return lowered == "true"
+    literal = _literal(text.strip())
+    return from_text(literal, setting) if isinstance(literal, str) and literal != text else literal
+
+
+def _literal(text: str) -> Any:
     try:
-        literal = ast.literal_eval(text.strip())
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
-    # A password of 0012 or 1_000 is those characters, not a number.
-    return literal if literal is None or isinstance(literal, str) or setting.type not in (str, Path) else text
 
 
 def convert(value: Any, setting: Setting) -> Any:

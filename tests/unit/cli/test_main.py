@@ -1,0 +1,40 @@
+"""The door of the command line: versions, mistakes."""
+
+import pytest
+from typer.testing import CliRunner
+
+from server_core.cli.main import app, main
+
+runner = CliRunner()
+
+
+def test_version() -> None:
+    result = runner.invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("prefect-server ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["start", "--port", "x"], ["services", "ui"], ["tenant", "create"]]
+)
+def test_a_wrong_command_line_ends_with_2(arguments: list[str]) -> None:
+    assert runner.invoke(app, arguments).exit_code == 2
+
+
+def test_an_error_is_one_line_and_code_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["prefect-server", "settings"])
+    monkeypatch.setenv("APOLLO_API_PORT", "x")
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert (
+        left.value.code
+        == "prefect-server: gateway.port: 'x' is not a whole number (environment variable APOLLO_API_PORT)"
+    )
+
+
+def test_settings_in_force_show_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER__DATABASE__CONNECTION_URL", "postgresql://u:hush@h/d")
+    monkeypatch.setenv("PREFECT_SERVER__DATABASE__PASSWORD", "hush")
+    result = runner.invoke(app, ["settings"])
+    assert "database.connection_url = postgresql://u:***@h/d\n" in result.stdout
+    assert "hush" not in result.stdout
