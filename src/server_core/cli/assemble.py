@@ -42,7 +42,8 @@ def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
     """
     if name == "gateway":
         upstream = _load("services.gateway.upstream:HttpUpstream")
-        data, actions = upstream(settings.gateway.data_url), upstream(settings.gateway.graphql_url)
+        data = upstream(settings.gateway.data_url, name="data")
+        actions = upstream(settings.gateway.graphql_url, name="actions")
         return _load("services.gateway.app:create_app")(settings, data=data, actions=actions)
     module = f"services.{name}.app"
     return _load(f"{module}:create_app")(_load(f"{module}:create_service")(settings, dsn))

@@ -1,0 +1,25 @@
+# One image, four commands: docker run IMAGE services gateway|data|graphql|towel (or `start` for all in one process).
+
+FROM python:3.12-slim AS build
+WORKDIR /source
+RUN python -m venv /opt/prefect-server && /opt/prefect-server/bin/pip install --no-cache-dir --upgrade pip
+COPY pyproject.toml README.md ./
+COPY src src
+COPY services services
+COPY migrations migrations
+RUN /opt/prefect-server/bin/pip install --no-cache-dir .
+
+FROM python:3.12-slim
+RUN useradd --create-home --uid 1000 prefect
+COPY --from=build /opt/prefect-server /opt/prefect-server
+ENV PATH=/opt/prefect-server/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PREFECT_SERVER__GATEWAY__HOST=0.0.0.0 \
+    PREFECT_SERVER__DATA__HOST=0.0.0.0 \
+    PREFECT_SERVER__GRAPHQL__HOST=0.0.0.0
+USER prefect
+WORKDIR /home/prefect
+EXPOSE 3000 4200 4201
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["prefect-server"]
+CMD ["start"]
