@@ -39,7 +39,7 @@ class HttpUpstream:
         self,
         url: str,
         *,
-        name: str,
+        name: str = "upstream",
         connections: int = 64,
         connect_timeout: float = 5.0,
         answer_timeout: float = 60.0,
