@@ -20,9 +20,7 @@ from server_core.store import flow_groups as store
 from server_core.store import flows
 
 
-async def set_flow_group_default_parameters(
-    context: ActionContext, *, flow_group_id: UUID, parameters: object
-) -> bool:
+async def set_flow_group_default_parameters(context: ActionContext, *, flow_group_id: UUID, parameters: object) -> bool:
     """Replace the default parameters; an empty object clears them.
 
     Raises:
@@ -32,23 +30,17 @@ async def set_flow_group_default_parameters(
     if not isinstance(parameters, dict):
         raise InvalidInput("Default parameters must be a JSON object.")
     async with context.database.transaction() as session:
-        return bool(
-            await store.update_default_parameters(session, flow_group_id=flow_group_id, parameters=parameters)
-        )
+        return bool(await store.update_default_parameters(session, flow_group_id=flow_group_id, parameters=parameters))
 
 
-async def set_flow_group_description(
-    context: ActionContext, *, flow_group_id: UUID, description: str | None
-) -> bool:
+async def set_flow_group_description(context: ActionContext, *, flow_group_id: UUID, description: str | None) -> bool:
     """Set the description, or with None clear it."""
     require(flow_group_id=flow_group_id)
     async with context.database.transaction() as session:
         return bool(await store.update_description(session, flow_group_id=flow_group_id, description=description))
 
 
-async def set_flow_group_labels(
-    context: ActionContext, *, flow_group_id: UUID, labels: Sequence[str] | None
-) -> bool:
+async def set_flow_group_labels(context: ActionContext, *, flow_group_id: UUID, labels: Sequence[str] | None) -> bool:
     """Replace the labels, each once; None removes them (runs then take the flow's), an empty list means none."""
     require(flow_group_id=flow_group_id)
     distinct = None if labels is None else sorted(set(labels))
@@ -105,9 +97,7 @@ async def delete_flow_group(context: ActionContext, *, flow_group_id: UUID) -> b
         return bool(await store.delete_flow_group(session, flow_group_id=flow_group_id))
 
 
-async def _replace_schedule(
-    context: ActionContext, flow_group_id: UUID, schedule: dict[str, Any] | None
-) -> bool:
+async def _replace_schedule(context: ActionContext, flow_group_id: UUID, schedule: dict[str, Any] | None) -> bool:
     changes: Sequence[FlowRunStateChange] = ()
     async with context.database.transaction() as session:
         if not await store.update_schedule(session, flow_group_id=flow_group_id, schedule=schedule):

@@ -5,12 +5,13 @@ document without tasks and edges, then both in lists of up to 500, then set_sche
 """
 
 import logging
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from server_core.actions.context import ActionContext
-from server_core.actions.cloud_hooks import notify
-from server_core.actions.flows import activate_schedule_in, archive_flows_in
 from server_core.actions.changes import FlowRunStateChange
+from server_core.actions.cloud_hooks import notify
+from server_core.actions.context import ActionContext
+from server_core.actions.flows import activate_schedule_in, archive_flows_in
 from server_core.db.session import Row, WriteSession
 from server_core.errors import InvalidInput, NotFound
 from server_core.rules import flows as rules
@@ -185,8 +186,8 @@ async def _open_group(
     return group_id
 
 
-async def _try_activate(session: WriteSession, context: ActionContext, flow_id: UUID) -> list[FlowRunStateChange]:
-    """Turn the schedule on; a flow that cannot be scheduled (say, for a missing parameter) is registered all the same."""
+async def _try_activate(session: WriteSession, context: ActionContext, flow_id: UUID) -> Sequence[FlowRunStateChange]:
+    """Turn the schedule on; a flow that cannot be scheduled (a parameter has no value, say) is registered anyway."""
     try:
         async with session.savepoint():
             return (await activate_schedule_in(session, context, flow_id=flow_id)).changes

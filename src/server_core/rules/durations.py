@@ -1,4 +1,4 @@
-"""A retry delay as clients write it (a number of seconds, or a duration string) → a timedelta. Called by rules.flows."""
+"""A retry delay as clients write it (a number of seconds, or duration text) → a timedelta. Called by rules.flows."""
 
 import math
 import re

@@ -211,36 +211,42 @@ def _task(entry: object, index: int) -> Task:
 def _task_id(value: object, where: str) -> UUID | None:
     if value is None:
         return None
-    try:
-        return UUID(value) if isinstance(value, str) else _invalid(f"{where}.id", "a UUID")
-    except ValueError:
-        return _invalid(f"{where}.id", "a UUID")
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            pass
+    raise _invalid(f"{where}.id", "a UUID")
 
 
 def _max_retries(value: object, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT4_MAX:
-        _invalid(f"{where}.max_retries", "a whole number")
-    return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INT4_MAX:
+        return value
+    raise _invalid(f"{where}.max_retries", "a whole number")
 
 
 def _retry_delay(value: object, where: str) -> timedelta | None:
     if value is None:
         return None
     delay = parse_duration(value)
-    return _invalid(f"{where}.retry_delay", "a number of seconds or a duration") if delay is None else delay
+    if delay is None:
+        raise _invalid(f"{where}.retry_delay", "a number of seconds or a duration")
+    return delay
 
 
 def _tags(value: object, where: str) -> list[Any]:
     if value is None:
         return []
-    return value if isinstance(value, list) else _invalid(f"{where}.tags", "a list")
+    if not isinstance(value, list):
+        raise _invalid(f"{where}.tags", "a list")
+    return value
 
 
 def _trigger(value: object, where: str) -> str | None:
     name = value.get("fn") if isinstance(value, dict) else value
-    if isinstance(name, str) or (name is None and value is None):
+    if isinstance(name, str) or value is None:
         return name
-    return _invalid(f"{where}.trigger", 'a string or {"fn": name}')
+    raise _invalid(f"{where}.trigger", 'a string or {"fn": name}')
 
 
 def _edge(entry: object, index: int) -> Edge:
@@ -257,7 +263,9 @@ def _edge(entry: object, index: int) -> Edge:
 
 def _slug(value: object, where: str) -> str:
     slug = value.get("slug") if isinstance(value, dict) else value
-    return slug if isinstance(slug, str) and slug else _invalid(where, 'a slug or {"slug": slug}')
+    if not isinstance(slug, str) or not slug:
+        raise _invalid(where, 'a slug or {"slug": slug}')
+    return slug
 
 
 def _object(document: Mapping[str, Any], key: str) -> dict[str, Any] | None:
@@ -269,14 +277,17 @@ def _object(document: Mapping[str, Any], key: str) -> dict[str, Any] | None:
 
 def _text(entry: Mapping[str, Any], key: str, where: str) -> str | None:
     value = entry.get(key)
-    return value if isinstance(value, str | None) else _invalid(f"{where}.{key}", "a string")
+    if not isinstance(value, str | None):
+        raise _invalid(f"{where}.{key}", "a string")
+    return value
 
 
 def _flag(entry: Mapping[str, Any], key: str, where: str) -> bool:
     value = entry.get(key)
-    return value is True if isinstance(value, bool | None) else _invalid(f"{where}.{key}", "a boolean")
+    if not isinstance(value, bool | None):
+        raise _invalid(f"{where}.{key}", "a boolean")
+    return bool(value)
 
 
-def _invalid(where: str, expected: str) -> Any:
-    raise InvalidInput(f"Invalid flow: `{where}` must be {expected}.")
-
+def _invalid(where: str, expected: str) -> InvalidInput:
+    return InvalidInput(f"Invalid flow: `{where}` must be {expected}.")

@@ -73,6 +73,8 @@ class Schedule:
             if self._passes(moment):
                 adjusted = reduce(lambda time, adjust: adjust(time), self.adjustments, moment)
                 events.append(_event(adjusted, clock))
+                # The reference compares the next tick with what the adjustments made of this one.
+                previous = (adjusted, clock)
         return events
 
     def _ticks(self, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:

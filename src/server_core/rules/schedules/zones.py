@@ -60,8 +60,13 @@ def shift(moment: datetime, amount: timedelta) -> datetime:
 
 
 def elapse(moment: datetime, amount: timedelta) -> datetime:
-    """Return the time when `amount` has passed since, in the same zone."""
-    return (moment.astimezone(UTC) + amount).astimezone(moment.tzinfo)
+    """Return the time when `amount` has passed since, in the same zone.
+
+    A wall time that comes twice is read as the reference does: the first is the one in summer time. That moves ticks in
+    zones whose winter time counts as the exception (Europe/Dublin).
+    """
+    moved = (moment.astimezone(UTC) + amount).astimezone(moment.tzinfo)
+    return moved.replace(fold=0 if moved.dst() else 1)
 
 
 def _offset(moment: datetime) -> timedelta:

@@ -1,0 +1,69 @@
+"""services.graphql.documents: what is remembered of a document, and that remembering hides no error."""
+
+import pytest
+from graphql import build_schema, print_ast
+
+from services.graphql.documents import CACHED_TEXT_LIMIT, DocumentRejected, Documents, shape_of
+
+SCHEMA = build_schema("type Query { f(a: Int, s: String, b: Boolean, l: [Float]): String }")
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("{ f }", "{ f }"),
+        ('{ f(s: "x") }', '{ f(s: "0") }'),
+        ('{ f(s: "a\\"b#c", a: 12) }', '{ f(s: "0", a: 1) }'),
+        ('{ f(s: """a "quoted" 1""") }', '{ f(s: "0") }'),
+        ('{ f1: f(s: "x") f2: f(s: "y") f3: f(s: "x") }', '{ f1: f(s: "0") f2: f(s: "1") f3: f(s: "0") }'),
+        ("{ f(l: [1.5, -2, 1e3]) }", "{ f(l: [0.0, 1, 0.2]) }"),
+        ('{ f # "no string" 1\n }', '{ f # "no string" 1\n }'),
+        ("query q1($v2: Int) { f(a: $v2, b: true) }", "query q1($v2: Int) { f(a: $v2, b: true) }"),
+    ],
+)
+def test_shapes(text: str, shape: str) -> None:
+    assert shape_of(text) == shape
+
+
+def test_a_text_without_literals_is_parsed_once() -> None:
+    documents = Documents(SCHEMA)
+    assert documents.read("query ($a: Int) { f(a: $a) }") is documents.read("query ($a: Int) { f(a: $a) }")
+
+
+def test_a_known_shape_keeps_its_own_literals_and_checks_them() -> None:
+    documents = Documents(SCHEMA)
+    for number in (1, 2):
+        assert f"a: {number}" in print_ast(documents.read(f"{{ f(a: {number}) }}"))
+    with pytest.raises(DocumentRejected) as caught:
+        documents.read(f"{{ f(a: {2**40}) }}")
+    assert caught.value.code == "GRAPHQL_VALIDATION_FAILED"
+
+
+def test_a_known_shape_does_not_hide_a_conflict() -> None:
+    documents = Documents(SCHEMA)
+    documents.read("{ f(a: 1) f(a: 1) }")
+    with pytest.raises(DocumentRejected, match="VALIDATION"):
+        documents.read("{ f(a: 1) f(a: 2) }")
+
+
+@pytest.mark.parametrize("text", ["{", "", '{ f(s: "', "query {} }", "{" * 100_000, "{ f(a: " + "[" * 100_000])
+def test_not_graphql(text: str) -> None:
+    with pytest.raises(DocumentRejected, match="PARSE"):
+        Documents(SCHEMA).read(text)
+
+
+def test_a_rejected_document_is_rejected_again() -> None:
+    documents = Documents(SCHEMA)
+    for _ in range(2):
+        with pytest.raises(DocumentRejected):
+            documents.read("{ g }")
+
+
+def test_bounded() -> None:
+    documents = Documents(SCHEMA, size=10)
+    for number in range(100):
+        documents.read(f"{{ a{number}: f }}")
+        documents.read(f"{{ a{number}: f(a: 1) }}")
+    assert len(documents._texts) == len(documents._shapes) == 10
+    documents.read("{ f }" + " " * CACHED_TEXT_LIMIT)
+    assert len(documents._texts) == 10
