@@ -28,10 +28,9 @@ async def test_factories_make_a_flow_that_runs(database: Database) -> None:
 
 
 async def test_the_recorder_sees_every_statement(database: Database) -> None:
-    async with recorded(database) as recorder:
-        async with database.transaction() as session:
-            await session.fetch("SELECT 1")
-            await session.execute("SELECT 2")
+    async with recorded(database) as recorder, database.transaction() as session:
+        await session.fetch("SELECT 1")
+        await session.execute("SELECT 2")
     assert recorder.statements == ["SELECT 1", "SELECT 2"]
     assert [text.split(" ")[0] for text in recorder.sent] == ["BEGIN", "SELECT", "SELECT", "COMMIT"]
     async with database.read() as reader:

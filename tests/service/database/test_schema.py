@@ -1,0 +1,96 @@
+"""Migrations, models and the contract state the same schema (schema.md §1, §3, §4)."""
+
+import asyncpg
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Index, MetaData
+
+from server_core import models
+from server_core.db.migrate import engine, upgrade
+from tests.service.database.catalog import describe, expected, of_tables
+from tests.support.cluster import connected
+
+
+async def has_trigrams(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Tell whether the migrated database got pg_trgm."""
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')"))
+
+
+async def test_migrations_make_the_schema_of_the_contract(database_url: str) -> None:
+    async with connected(database_url) as connection:
+        found = await describe(connection)
+        wanted = expected(trigrams=await has_trigrams(connection))
+    assert sorted(found) == sorted(wanted)
+    columns = [line for line in wanted if line.startswith("column")]
+    assert [line for line in found if line.startswith("column")] == columns
+
+
+async def test_models_make_the_same_tables_as_migrations(database_url: str, empty_database_url: str) -> None:
+    async with connected(database_url) as connection:
+        migrated = await describe(connection)
+        trigrams = await has_trigrams(connection)
+    async with connected(empty_database_url) as connection:
+        await connection.execute("CREATE SCHEMA utility")
+        if trigrams:
+            await connection.execute("CREATE EXTENSION pg_trgm")
+    metadata = without_missing_indexes(models.metadata, trigrams=trigrams)
+    modelled_engine = engine(empty_database_url)
+    async with modelled_engine.begin() as session:
+        await session.run_sync(metadata.create_all)
+    await modelled_engine.dispose()
+    async with connected(empty_database_url) as connection:
+        modelled = await describe(connection)
+    assert of_tables(modelled) == of_tables(migrated)
+
+
+async def test_autogenerate_finds_nothing_to_do(database_url: str) -> None:
+    def compare(connection: Connection, metadata: MetaData) -> list[object]:
+        options = {
+            "include_schemas": True,
+            "include_name": lambda name, kind, parents: kind != "schema" or name in (None, "utility"),
+            "compare_type": True,
+            "compare_server_default": True,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, metadata))
+
+    async with connected(database_url) as plain:
+        metadata = without_missing_indexes(models.metadata, trigrams=await has_trigrams(plain))
+    migrated = engine(database_url)
+    async with migrated.connect() as session:
+        differences = await session.run_sync(compare, metadata)
+    await migrated.dispose()
+    assert differences == []
+
+
+async def test_every_table_with_updated_has_the_trigger(database_url: str) -> None:
+    async with connected(database_url) as connection:
+        missing = await connection.fetch(
+            "SELECT attrelid::regclass FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " WHERE attname = 'updated' AND relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT EXISTS"
+            " (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND tgname = 'update_timestamp')"
+        )
+    assert missing == []
+
+
+async def test_a_second_upgrade_changes_nothing(empty_database_url: str) -> None:
+    await upgrade(empty_database_url)
+    async with connected(empty_database_url) as connection:
+        before = await describe(connection)
+    await upgrade(empty_database_url)
+    async with connected(empty_database_url) as connection:
+        assert await describe(connection) == before
+
+
+def without_missing_indexes(metadata: MetaData, *, trigrams: bool) -> MetaData:
+    """Return a copy of the models without the indexes that need an extension the server lacks."""
+    copy = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        table.to_metadata(copy)
+    if not trigrams:
+        for table in copy.tables.values():
+            needless: list[Index] = [
+                index for index in table.indexes if "gin_trgm_ops" in str(index.dialect_options["postgresql"]["ops"])
+            ]
+            table.indexes.difference_update(needless)
+    return copy
