@@ -1,0 +1,402 @@
+"""set_flow_run_states, set_task_run_states and cancel_flow_run on a real Postgres (actions.md §3.3–3.7)."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from server_core import states
+from server_core.actions.context import ActionContext
+from server_core.actions.states import (
+    FlowRunStateInput,
+    StateReceipt,
+    TaskRunStateInput,
+    cancel_flow_run,
+    set_flow_run_states,
+    set_task_run_states,
+)
+from server_core.db.session import Database
+from server_core.errors import InvalidInput, NotFound, PayloadTooLarge, StateUpdateFailed
+from tests.support.factories import Flow
+from tests.support.rows import execute, fetch_all, fetch_one, history, insert, make_flow, make_flow_run, task_runs_of
+
+NOW = datetime(2022, 3, 4, 5, 6, 7, tzinfo=UTC)
+LOCATION = {"type": "LocalResult", "location": "/x", "dir": "/", "__version__": "1.4.1"}
+
+
+@pytest.fixture
+async def flow(database: Database) -> Flow:
+    return await make_flow(database, tasks=2)
+
+
+@pytest.fixture
+async def run(database: Database, flow: Flow) -> UUID:
+    return await make_flow_run(database, flow)
+
+
+def at(context: ActionContext, now: datetime) -> ActionContext:
+    return replace(context, clock=lambda: now)
+
+
+async def set_flow(context: ActionContext, run_id: UUID, *names: str, **more: Any) -> list[StateReceipt]:
+    inputs = [FlowRunStateInput(flow_run_id=run_id, state={"type": name, "message": name.lower()}) for name in names]
+    return await set_flow_run_states(context, states=inputs, **more)
+
+
+async def set_task(context: ActionContext, run_id: UUID, *names: str) -> list[StateReceipt]:
+    inputs = [TaskRunStateInput(task_run_id=run_id, state={"type": name, "message": name.lower()}) for name in names]
+    return await set_task_run_states(context, states=inputs)
+
+
+# --- flow runs ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_state_is_stored_and_moves_the_run(
+    context: ActionContext, database: Database, flow: Flow, run: UUID
+) -> None:
+    start = NOW + timedelta(hours=1)
+    document = {"type": "Scheduled", "message": "later", "start_time": start.isoformat()}
+    receipts = await set_flow_run_states(
+        at(context, NOW), states=[FlowRunStateInput(flow_run_id=run, state=document, version=17)]
+    )
+    assert receipts == [StateReceipt(id=run, status="SUCCESS", message=None)]
+    [row] = await history(database, "flow_run", run)
+    assert row["version"] == 1
+    assert row["state"] == "Scheduled"
+    assert row["message"] == "later"
+    assert row["timestamp"] == NOW
+    assert row["start_time"] == start
+    assert row["tenant_id"] == flow.tenant_id
+    assert row["result"] is None
+    made = await fetch_one(database, "flow_run", run)
+    assert (made["version"], made["state"], made["state_start_time"]) == (1, "Scheduled", start)
+    assert made["serialized_state"] == row["serialized_state"]
+    assert made["serialized_state"]["context"] == {}
+
+
+async def test_versions_count_up_and_order_is_kept_within_a_batch(
+    context: ActionContext, database: Database, flow: Flow, run: UUID
+) -> None:
+    other = await make_flow_run(database, flow)
+    names = ["Scheduled", "Submitted", "Running", "Success"]
+    inputs = [FlowRunStateInput(flow_run_id=each, state={"type": name}) for name in names for each in (run, other)]
+    receipts = await set_flow_run_states(context, states=inputs)
+    assert [receipt.id for receipt in receipts] == [run, other] * 4
+    for each in (run, other):
+        rows = await history(database, "flow_run", each)
+        assert [(row["version"], row["state"]) for row in rows] == list(enumerate(names, start=1))
+        assert sorted(rows, key=lambda row: row["timestamp"]) == rows
+        assert (await fetch_one(database, "flow_run", each))["state"] == "Success"
+
+
+@pytest.mark.parametrize("state", ["Running", "Submitted", "Cancelled"])
+async def test_unknown_flow_run(context: ActionContext, state: str) -> None:
+    with pytest.raises(StateUpdateFailed, match="State update failed"):
+        await set_flow(context, uuid4(), state)
+
+
+async def test_entries_stand_alone(context: ActionContext, database: Database, flow: Flow, run: UUID) -> None:
+    other = await make_flow_run(database, flow)
+    inputs = [
+        FlowRunStateInput(flow_run_id=run, state={"type": "Running"}),
+        FlowRunStateInput(flow_run_id=run, state={"type": "Nope"}),
+        FlowRunStateInput(flow_run_id=uuid4(), state={"type": "Running"}),
+        FlowRunStateInput(flow_run_id=other, state={"type": "Failed"}),
+    ]
+    with pytest.raises(InvalidInput, match="Nope"):
+        await set_flow_run_states(context, states=inputs)
+    assert (await fetch_one(database, "flow_run", run))["state"] == "Running"
+    assert (await fetch_one(database, "flow_run", other))["state"] == "Failed"
+
+
+async def test_an_empty_batch_is_fine(context: ActionContext) -> None:
+    assert await set_flow_run_states(context, states=[]) == []
+    assert await set_task_run_states(context, states=[]) == []
+
+
+async def test_too_large_states_are_refused(context: ActionContext, database: Database, run: UUID) -> None:
+    document = {"type": "Success", "message": "x" * 1_000_000}
+    with pytest.raises(PayloadTooLarge, match="payload too large"):
+        await set_flow_run_states(context, states=[FlowRunStateInput(flow_run_id=run, state=document)])
+    [task_run, _] = await task_runs_of(database, run)
+    with pytest.raises(PayloadTooLarge, match="payload too large"):
+        await set_task_run_states(context, states=[TaskRunStateInput(task_run_id=task_run, state=document)])
+    assert await history(database, "flow_run", run) == []
+    assert len(await history(database, "task_run", task_run)) == 1
+
+
+async def test_second_submission_within_30_seconds_is_refused(
+    context: ActionContext, database: Database, run: UUID
+) -> None:
+    await set_flow(at(context, NOW), run, "Submitted")
+    await set_flow(at(context, NOW + timedelta(seconds=1)), run, "Running", "Scheduled")
+    with pytest.raises(StateUpdateFailed, match="State update failed"):
+        await set_flow(at(context, NOW + timedelta(seconds=29)), run, "Submitted")
+    assert (await fetch_one(database, "flow_run", run))["version"] == 3
+    await set_flow(at(context, NOW + timedelta(seconds=31)), run, "Submitted")
+    assert (await fetch_one(database, "flow_run", run))["version"] == 4
+
+
+async def test_one_batch_submits_once(context: ActionContext, database: Database, run: UUID) -> None:
+    with pytest.raises(StateUpdateFailed):
+        await set_flow(context, run, "Submitted", "Submitted", "Running")
+    rows = await history(database, "flow_run", run)
+    assert [(row["version"], row["state"]) for row in rows] == [(1, "Submitted"), (2, "Running")]
+
+
+async def test_of_many_submissions_at_once_one_wins(context: ActionContext, database: Database, flow: Flow) -> None:
+    runs = [await make_flow_run(database, flow) for _ in range(5)]
+    outcomes = await asyncio.gather(
+        *(set_flow(context, run, "Submitted") for _ in range(8) for run in runs), return_exceptions=True
+    )
+    refused = [each for each in outcomes if isinstance(each, BaseException)]
+    assert len(outcomes) - len(refused) == len(runs)
+    assert all(isinstance(each, StateUpdateFailed) and "State update failed" in str(each) for each in refused)
+    for run in runs:
+        assert [row["state"] for row in await history(database, "flow_run", run)] == ["Submitted"]
+
+
+async def test_submissions_mixed_with_other_states_never_win_twice(
+    context: ActionContext, database: Database, run: UUID
+) -> None:
+    writers = [set_flow(context, run, name) for _ in range(10) for name in ("Submitted", "Running")]
+    await asyncio.gather(*writers, return_exceptions=True)
+    rows = await history(database, "flow_run", run)
+    assert [row["state"] for row in rows].count("Submitted") == 1
+    assert [row["version"] for row in rows] == list(range(1, 12))
+
+
+async def test_concurrent_writes_lose_and_double_no_version(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    runs = [await make_flow_run(database, flow) for _ in range(3)]
+    writers = [
+        set_flow_run_states(
+            context,
+            states=[
+                FlowRunStateInput(flow_run_id=run, state={"type": name})
+                for run in (runs if n % 2 else reversed(runs))
+                for name in ("Running", "Retrying")
+            ],
+        )
+        for n in range(12)
+    ]
+    await asyncio.gather(*writers)
+    for run in runs:
+        rows = await history(database, "flow_run", run)
+        assert [row["version"] for row in rows] == list(range(1, 25))
+        made = await fetch_one(database, "flow_run", run)
+        assert (made["version"], made["state"]) == (24, rows[-1]["state"])
+
+
+async def test_cancelled_takes_unfinished_task_runs_along(
+    context: ActionContext, database: Database, flow: Flow, run: UUID
+) -> None:
+    other = await make_flow_run(database, flow)
+    [mapped, pending] = await task_runs_of(database, run)
+    await set_task(context, mapped, "Mapped")
+    await set_flow(context, run, "Cancelled")
+    assert (await fetch_one(database, "task_run", mapped))["state"] == "Mapped"
+    cancelled = await fetch_one(database, "task_run", pending)
+    assert (cancelled["state"], cancelled["state_message"], cancelled["version"]) == ("Cancelled", "cancelled", 2)
+    assert (await history(database, "task_run", pending))[-1]["tenant_id"] == flow.tenant_id
+    for task_run in await task_runs_of(database, other):
+        assert (await fetch_one(database, "task_run", task_run))["state"] == "Pending"
+
+
+@pytest.mark.parametrize("state", ["Cancelling", "Failed", "Success"])
+async def test_other_states_leave_task_runs_alone(
+    context: ActionContext, database: Database, run: UUID, state: str
+) -> None:
+    await set_flow(context, run, state)
+    for task_run in await task_runs_of(database, run):
+        assert (await fetch_one(database, "task_run", task_run))["state"] == "Pending"
+
+
+@pytest.mark.parametrize("state", sorted(states.CONCRETE))
+async def test_heartbeat_of_flow_runs(context: ActionContext, database: Database, run: UUID, state: str) -> None:
+    await set_flow(at(context, NOW), run, state)
+    expected = NOW if state in {"Running", "Cancelling", "Submitted"} else None
+    assert (await fetch_one(database, "flow_run", run))["heartbeat"] == expected
+
+
+async def test_submitted_run_is_its_agents(context: ActionContext, database: Database, flow: Flow, run: UUID) -> None:
+    agent = await insert(database, "agent", tenant_id=flow.tenant_id)
+    await set_flow(context, run, "Running", agent_id=agent)
+    assert (await fetch_one(database, "flow_run", run))["agent_id"] is None
+    await set_flow(at(context, NOW), run, "Submitted", agent_id=uuid4())
+    assert (await fetch_one(database, "flow_run", run))["agent_id"] is None
+    await set_flow(context, run, "Submitted", agent_id=agent)
+    assert (await fetch_one(database, "flow_run", run))["agent_id"] == agent
+    await set_flow(at(context, NOW + timedelta(days=9999)), run, "Submitted")
+    assert (await fetch_one(database, "flow_run", run))["agent_id"] == agent
+
+
+async def test_any_transition_is_allowed(context: ActionContext, database: Database, run: UUID) -> None:
+    await set_flow(context, run, "Success", "Retrying", "Running", "TriggerFailed")
+    made = await fetch_one(database, "flow_run", run)
+    assert (made["version"], made["state"]) == (4, "TriggerFailed")
+
+
+async def test_unstorable_characters_do_not_lose_a_state(context: ActionContext, database: Database, run: UUID) -> None:
+    document = {"type": "Failed", "message": "a\x00b\ud800", "context": {"x": "\x00"}}
+    await set_flow_run_states(context, states=[FlowRunStateInput(flow_run_id=run, state=document)])
+    made = await fetch_one(database, "flow_run", run)
+    assert made["state_message"] == "a\ufffdb\ufffd"
+    assert made["serialized_state"]["context"] == {"x": "\ufffd"}
+
+
+# --- task runs ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_task_run_state_is_stored(context: ActionContext, database: Database, flow: Flow, run: UUID) -> None:
+    [task_run, _] = await task_runs_of(database, run)
+    await set_flow(context, run, "Running")
+    assert await set_task(at(context, NOW), task_run, "Running", "Success") == [StateReceipt(id=task_run)] * 2
+    rows = await history(database, "task_run", task_run)
+    assert [(row["version"], row["state"]) for row in rows] == [(1, "Pending"), (2, "Running"), (3, "Success")]
+    assert all(row["tenant_id"] == flow.tenant_id for row in rows)
+    made = await fetch_one(database, "task_run", task_run)
+    assert (made["version"], made["state"], made["heartbeat"], made["start_time"]) == (3, "Success", NOW, NOW)
+
+
+async def test_unknown_task_run(context: ActionContext) -> None:
+    with pytest.raises(StateUpdateFailed, match="State update failed"):
+        await set_task(context, uuid4(), "Success")
+    with pytest.raises(StateUpdateFailed, match="State update failed"):
+        await set_task(context, uuid4(), "Running")
+
+
+@pytest.mark.parametrize("flow_state", ["Pending", "Failed", "Success", "Cancelling", "Scheduled", None])
+@pytest.mark.parametrize("task_state", ["Running", "Cancelling"])
+async def test_no_task_runs_while_its_flow_does_not(
+    context: ActionContext, database: Database, run: UUID, flow_state: str | None, task_state: str
+) -> None:
+    [task_run, other] = await task_runs_of(database, run)
+    if flow_state:
+        await set_flow(context, run, flow_state)
+    with pytest.raises(StateUpdateFailed, match=r"State update failed.*not in a running state"):
+        await set_task_run_states(
+            context,
+            states=[
+                TaskRunStateInput(task_run_id=task_run, state={"type": task_state}),
+                TaskRunStateInput(task_run_id=other, state={"type": "Failed"}),
+            ],
+        )
+    assert len(await history(database, "task_run", task_run)) == 1
+    refused = await fetch_one(database, "task_run", task_run)
+    assert (refused["state"], refused["version"], refused["heartbeat"]) == ("Pending", 1, None)
+    assert (await fetch_one(database, "task_run", other))["state"] == "Failed"
+
+
+@pytest.mark.parametrize("state", sorted(states.CONCRETE))
+async def test_heartbeat_of_task_runs(context: ActionContext, database: Database, run: UUID, state: str) -> None:
+    [task_run, other] = await task_runs_of(database, run)
+    await set_flow(context, run, "Running")
+    await set_task(at(context, NOW), task_run, state)
+    expected = NOW if state in {"Running", "Cancelling"} else None
+    assert (await fetch_one(database, "task_run", task_run))["heartbeat"] == expected
+    assert (await fetch_one(database, "task_run", other))["heartbeat"] is None
+    assert (await fetch_one(database, "flow_run", run))["heartbeat"] != NOW
+
+
+async def test_cached_inputs_are_carried_over(context: ActionContext, database: Database, run: UUID) -> None:
+    [task_run, other] = await task_runs_of(database, run)
+
+    async def inputs(task_run_id: UUID) -> object:
+        row = await fetch_one(database, "task_run", task_run_id)
+        return row["serialized_state"].get("cached_inputs")
+
+    held = {"type": "Retrying", "cached_inputs": {"x": LOCATION}}
+    await set_task_run_states(context, states=[TaskRunStateInput(task_run_id=task_run, state=held)])
+    await set_task(context, task_run, "Failed")
+    assert await inputs(task_run) == {"x": LOCATION}
+    replaced = {"type": "Failed", "cached_inputs": {"y": LOCATION}}
+    await set_task_run_states(context, states=[TaskRunStateInput(task_run_id=task_run, state=replaced)])
+    assert await inputs(task_run) == {"y": LOCATION}
+    both = [TaskRunStateInput(task_run_id=other, state=state) for state in (held, {"type": "Failed"})]
+    await set_task_run_states(context, states=both)
+    assert await inputs(other) == {"x": LOCATION}
+    assert (await history(database, "task_run", other))[-1]["serialized_state"]["cached_inputs"] == {"x": LOCATION}
+
+
+async def test_concurrent_task_states(context: ActionContext, database: Database, run: UUID) -> None:
+    await set_flow(context, run, "Running")
+    ids = await task_runs_of(database, run)
+    writers = [
+        set_task_run_states(
+            context,
+            states=[
+                TaskRunStateInput(task_run_id=task_run, state={"type": name})
+                for task_run in (ids if n % 2 else reversed(ids))
+                for name in ("Running", "Failed")
+            ],
+        )
+        for n in range(12)
+    ]
+    await asyncio.gather(*writers)
+    for task_run in ids:
+        rows = await history(database, "task_run", task_run)
+        assert [row["version"] for row in rows] == list(range(1, 26))
+
+
+async def test_no_task_is_running_after_its_run_was_cancelled(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    runs = [await make_flow_run(database, flow) for _ in range(5)]
+    for run in runs:
+        await set_flow(context, run, "Running")
+    writers = []
+    for run in runs:
+        ids = await task_runs_of(database, run)
+        writers += [set_task(context, ids[0], "Running"), set_flow(context, run, "Cancelled")]
+        writers += [set_task(context, ids[1], "Running"), set_task(context, ids[0], "Running")]
+    await asyncio.gather(*writers, return_exceptions=True)
+    rows = await fetch_all(database, "SELECT state FROM task_run")
+    assert {row["state"] for row in rows} == {"Cancelled"}
+
+
+async def test_task_runs_without_a_tenant_get_their_flow_runs(
+    context: ActionContext, database: Database, flow: Flow, run: UUID
+) -> None:
+    [task_run, _] = await task_runs_of(database, run)
+    await execute(database, "UPDATE task_run SET tenant_id = NULL WHERE id = $1", task_run)
+    await set_task(context, task_run, "Success")
+    assert (await history(database, "task_run", task_run))[-1]["tenant_id"] == flow.tenant_id
+
+
+# --- cancel_flow_run ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "version"),
+    [
+        (["Running"], "Cancelling", 2),
+        (["Cancelling"], "Cancelling", 2),
+        (["Scheduled"], "Cancelled", 2),
+        (["Scheduled", "Submitted"], "Cancelled", 3),
+        (["Pending"], "Cancelled", 2),
+        (["Success"], "Success", 1),
+        (["Cancelled"], "Cancelled", 1),
+        (["TriggerFailed"], "TriggerFailed", 1),
+        ([], "Cancelled", 1),
+    ],
+)
+async def test_cancel_flow_run(
+    context: ActionContext, database: Database, run: UUID, before: list[str], after: str, version: int
+) -> None:
+    await set_flow(context, run, *before)
+    assert await cancel_flow_run(context, flow_run_id=run) == after
+    made = await fetch_one(database, "flow_run", run)
+    assert (made["state"], made["version"]) == (after, version)
+    for task_run in await task_runs_of(database, run):
+        expected = "Cancelled" if after == "Cancelled" else "Pending"
+        assert (await fetch_one(database, "task_run", task_run))["state"] == expected
+
+
+async def test_cancel_an_unknown_flow_run(context: ActionContext) -> None:
+    with pytest.raises(NotFound):
+        await cancel_flow_run(context, flow_run_id=uuid4())
