@@ -19,15 +19,10 @@ import pytest
 
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
-from tests.support.cluster import Cluster, Folder, connected, disconnect
+from tests.support.cluster import Cluster, Folder, connected, disconnect, empty
 
 TIERS = ("unit", "service", "integration")
 FOLDER = pytest.StashKey[Folder]()
-
-TABLES = (
-    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, project, task,"
-    " task_run, task_run_artifact, task_run_state, tenant"
-)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -87,11 +82,6 @@ async def database_url(worker_database_url: str) -> str:
             await disconnect(connection, await connection.fetchval("SELECT current_database()"))
             await empty(connection)
     return worker_database_url
-
-
-async def empty(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Delete every row of every table."""
-    await connection.execute(f"SET lock_timeout = '3s'; TRUNCATE {TABLES}")
 
 
 @pytest.fixture

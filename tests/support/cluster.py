@@ -34,6 +34,12 @@ PREFIX = "prefect-server-tests-"
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300"}
 IMAGE = "postgres:16-alpine"
 
+TABLES = (
+    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, project, task,"
+    " task_run, task_run_artifact, task_run_state, tenant"
+)
+"""Every table that holds rows."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -165,6 +171,11 @@ async def connected(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
         yield connection
     finally:
         await connection.close()
+
+
+async def empty(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Delete every row of a migrated database."""
+    await connection.execute(f"SET lock_timeout = '3s'; TRUNCATE {TABLES}")
 
 
 async def disconnect(connection: "asyncpg.Connection[asyncpg.Record]", database: str) -> None:

@@ -225,7 +225,7 @@ async def insert_agent(session: WriteSession, *, tenant_id: UUID, **columns: Any
 
 
 async def insert_log(
-    session: WriteSession, *, flow_run_id: UUID | None, tenant_id: UUID | None, **columns: Any
+    session: WriteSession, *, flow_run_id: UUID | None, tenant_id: UUID | None = None, **columns: Any
 ) -> UUID:
     """Insert a log line."""
     plain = {"flow_run_id": flow_run_id, "tenant_id": tenant_id, "name": "prefect", "level": "INFO", "message": "hello"}

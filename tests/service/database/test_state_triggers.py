@@ -1,0 +1,194 @@
+"""What Postgres does with a state row, whoever writes it (schema.md §3 and the first table of §6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from server_core.db.session import Database, Row, WriteSession
+from tests.support.factories import (
+    insert_flow_run_state,
+    insert_task_run_state,
+    make_flow,
+    make_flow_run,
+    task_run_of,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+State = tuple[int | None, str, int]
+"""Version, name, minute of its timestamp."""
+
+After = tuple[int, str, int | None, int | None]
+"""The run's version, state, and minutes of start_time and end_time."""
+
+VECTORS: Sequence[tuple[Sequence[State], After]] = (
+    ([(0, "Pending", 1)], (0, "Pending", None, None)),
+    ([(1, "Scheduled", 2), (2, "Submitted", 3)], (2, "Submitted", None, None)),
+    ([(3, "Running", 4)], (3, "Running", 4, None)),
+    ([(3, "Running", 3)], (3, "Running", 3, None)),
+    ([(4, "Failed", 9)], (4, "Failed", 3, 9)),
+    ([(2, "Success", 20)], (4, "Failed", 3, 9)),
+    ([(4, "Retrying", 10), (5, "Running", 1)], (5, "Running", 1, 9)),
+    ([(6, "Skipped", 30), (7, "TriggerFailed", 31), (8, "Cancelling", 32)], (8, "Cancelling", 1, 9)),
+    ([(9, "Cancelled", 33)], (9, "Cancelled", 1, 33)),
+    ([(None, "Success", 50)], (9, "Cancelled", 1, 33)),
+    ([(9, "Cached", 5)], (9, "Cached", 1, 33)),
+    ([(9, "TimedOut", 60), (10, "Looped", 61)], (10, "Looped", 1, 61)),
+    ([(11, "Mapped", 62), (12, "Finished", 63)], (12, "Finished", 1, 61)),
+    ([(13, "Success", 64)], (13, "Success", 1, 64)),
+)
+
+
+def minute(number: int) -> datetime:
+    return NOON + timedelta(minutes=number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run of either kind, at version 0 and without a state."""
+
+    session: WriteSession
+    kind: str
+    id: UUID
+
+    async def add(self, state: str, **columns: Any) -> None:
+        if self.kind == "flow":
+            await insert_flow_run_state(self.session, flow_run_id=self.id, state=state, **columns)
+        else:
+            await insert_task_run_state(self.session, task_run_id=self.id, state=state, **columns)
+
+    async def row(self) -> Row:
+        found = await self.session.fetch_row(f"SELECT * FROM {self.kind}_run WHERE id = $1", self.id)
+        assert found is not None
+        return found
+
+
+async def new_run(session: WriteSession, kind: str) -> Run:
+    flow = await make_flow(session, tasks=1)
+    run_id = await make_flow_run(session, flow=flow)
+    if kind == "task":
+        run_id = await task_run_of(session, flow_run_id=run_id, task_id=flow.task_ids[0])
+        await session.execute(
+            "UPDATE task_run SET version = 0, state = NULL, state_message = NULL, serialized_state = NULL,"
+            " state_timestamp = NULL WHERE id = $1",
+            run_id,
+        )
+    return Run(session=session, kind=kind, id=run_id)
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_a_run_follows_its_states(database: Database, kind: str) -> None:
+    async with database.transaction() as session:
+        run = await new_run(session, kind)
+        for states, (version, name, start, end) in VECTORS:
+            for state_version, state, at in states:
+                await run.add(state, version=state_version, timestamp=minute(at))
+            row = await run.row()
+            assert (row["version"], row["state"]) == (version, name)
+            assert row["start_time"] == (None if start is None else minute(start)), states
+            assert row["end_time"] == (None if end is None else minute(end)), states
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_a_state_is_copied_whole(database: Database, kind: str) -> None:
+    async with database.transaction() as session:
+        run = await new_run(session, kind)
+        values = {
+            "timestamp": minute(5),
+            "start_time": minute(7),
+            "message": "here",
+            "result": {"a": 1},
+            "serialized_state": {"type": "Scheduled", "message": "here"},
+        }
+        await run.add("Scheduled", version=1, **values)
+        row = await run.row()
+        assert row["state_timestamp"] == minute(5)
+        assert row["state_start_time"] == minute(7)
+        assert row["state_message"] == "here"
+        assert row["state_result"] == {"a": 1}
+        assert row["serialized_state"] == values["serialized_state"]
+        # Nothing of the former state remains.
+        await run.add("Running", version=2, timestamp=minute(8))
+        row = await run.row()
+        assert (row["state_start_time"], row["state_message"], row["state_result"]) == (None, None, None)
+        assert row["serialized_state"] == {"type": "Running"}
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_cached_moves_the_timestamp_but_not_the_end(database: Database, kind: str) -> None:
+    async with database.transaction() as session:
+        run = await new_run(session, kind)
+        await run.add("Cancelled", version=9, timestamp=minute(33))
+        await run.add("Cached", version=9, timestamp=minute(5))
+        row = await run.row()
+        assert (row["state_timestamp"], row["end_time"]) == (minute(5), minute(33))
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_of_several_rows_in_one_insert_the_last_newest_wins(database: Database, kind: str) -> None:
+    async with database.transaction() as session:
+        run = await new_run(session, kind)
+        await session.execute(
+            f"INSERT INTO {kind}_run_state ({kind}_run_id, version, state, serialized_state)"
+            " SELECT $1, version, 'Running', to_jsonb(number)"
+            " FROM unnest($2::int[]) WITH ORDINALITY AS given (version, number) ORDER BY number",
+            run.id,
+            [14, 100, 20, 100],
+        )
+        row = await run.row()
+        assert (row["version"], row["serialized_state"]) == (100, 4)
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_a_state_without_a_version_counts_as_the_first(database: Database, kind: str) -> None:
+    async with database.transaction() as session:
+        run = await new_run(session, kind)
+        await run.add("Pending")
+        assert (await run.row())["version"] == 1
+        await run.add("Running", version=2)
+        await run.add("Success")
+        assert (await run.row())["state"] == "Running"
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_an_older_state_touches_the_run(database: Database, kind: str) -> None:
+    async with database.transaction() as session:
+        run = await new_run(session, kind)
+        await run.add("Running", version=5)
+        before = await run.row()
+    async with database.transaction() as session:
+        run = Run(session=session, kind=kind, id=run.id)
+        await run.add("Success", version=4)
+        after = await run.row()
+    assert after["updated"] > before["updated"]
+    assert {**dict(after), "updated": None} == {**dict(before), "updated": None}
+
+
+async def test_a_flow_run_brings_its_task_runs(database: Database) -> None:
+    async with database.transaction() as session:
+        flow = await make_flow(session, tasks=11)
+        await session.execute("UPDATE task SET cache_key = slug WHERE flow_id = $1", flow.id)
+        run_id = await make_flow_run(session, flow=flow)
+        run = await session.fetch_row("SELECT * FROM flow_run WHERE id = $1", run_id)
+        task_runs = await session.fetch(
+            "SELECT task_run.*, task.slug FROM task_run JOIN task ON task.id = task_id WHERE flow_run_id = $1", run_id
+        )
+        states = await session.fetch("SELECT * FROM task_run_state")
+    assert run is not None
+    assert (run["version"], run["state"], run["parameters"], run["labels"]) == (0, None, {}, [])
+    assert run["times_resurrected"] == 0
+    assert {row["slug"] for row in task_runs} == {f"task-{number}" for number in range(11)}
+    assert len(task_runs) == len(states) == 11
+    state_times = {row["task_run_id"]: row["timestamp"] for row in states}
+    pending = {"type": "Pending", "message": "Task run created"}
+    for row in task_runs:
+        assert (row["map_index"], row["version"], row["state"]) == (-1, 1, "Pending")
+        assert (row["state_message"], row["serialized_state"]) == ("Task run created", pending)
+        assert (row["start_time"], row["end_time"], row["tenant_id"]) == (None, None, flow.tenant_id)
+        assert (row["cache_key"], row["state_timestamp"]) == (row["slug"], state_times[row["id"]])
+    assert {row["version"] for row in states} == {1}
+    assert {row["tenant_id"] for row in states} == {flow.tenant_id}
