@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.processes import Process
+from tests.support.programs import Program
 from tests.support.waiting import wait_until
 
 FLOWS = Path(__file__).parents[1] / "integration" / "flows"
@@ -51,9 +51,9 @@ class PrefectClient:
             **QUICK,
         }
 
-    def start(self, program: str, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
+    def start(self, program: str, *arguments: str, env: Mapping[str, str] | None = None) -> Program:
         """Start a program of the client's environment (`prefect`, `python`)."""
-        return Process(
+        return Program(
             [self._bin / program, *arguments],
             env={**self.env, **(env or {})},
             output=self.home / f"output-{next(self._numbers)}.txt",
@@ -78,10 +78,10 @@ class PrefectClient:
         return json.loads(output.strip().splitlines()[-1])
 
     async def _run(self, program: str, *arguments: str, seconds: float, exit_code: int) -> str:
-        with self.start(program, *arguments) as process:
-            ended = await process.wait(seconds=seconds)
-            output = process.output
-        assert ended == exit_code, f"`{process.name}` ended with {ended}:\n{output}"
+        with self.start(program, *arguments) as program:
+            ended = await program.wait(seconds=seconds)
+            output = program.output
+        assert ended == exit_code, f"`{program.name}` ended with {ended}:\n{output}"
         return output
 
     @asynccontextmanager
@@ -93,20 +93,20 @@ class PrefectClient:
             port: free port for the agent's own API, with which it can be told to look for work at once.
         """
         address = f"http://127.0.0.1:{port}"
-        process = self.start(
+        program = self.start(
             *("prefect", "agent", "local", "start", "--name", name, "--agent-address", address, "--show-flow-logs"),
             *options,
         )
-        with process:
-            await process.wait_for_text("Waiting for flow runs", seconds=60)
-            yield Agent(process, address)
+        with program:
+            await program.wait_for_text("Waiting for flow runs", seconds=60)
+            yield Agent(program, address)
 
 
 class Agent:
     """A running `prefect agent local start`."""
 
-    def __init__(self, process: Process, address: str) -> None:
-        self.process = process
+    def __init__(self, program: Program, address: str) -> None:
+        self.program = program
         self.address = address
 
     async def poke(self) -> None:
@@ -119,4 +119,4 @@ class Agent:
                 except httpx.TransportError:
                     return False
 
-        await wait_until(poked, seconds=10, what="the agent's API", detail=lambda: self.process.output)
+        await wait_until(poked, seconds=10, what="the agent's API", detail=lambda: self.program.output)
