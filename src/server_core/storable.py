@@ -39,6 +39,23 @@ def storable_json(value: Any) -> str:
     return text
 
 
+def exact_json(value: Any) -> str:
+    """Return the value as ASCII JSON text that jsonb accepts, unchanged: for what the server may not alter.
+
+    Raises:
+        InvalidInput: it holds U+0000, lone surrogates, NaN or Infinity, or is nested too deeply.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise InvalidInput("NaN and Infinity are not JSON.") from error
+    except RecursionError as error:
+        raise InvalidInput("The JSON document is nested too deeply.") from error
+    if _SUSPECT.search(text) and storable_json(value) != text:
+        raise InvalidInput("Text with the character U+0000 or with lone surrogates cannot be stored.")
+    return text
+
+
 def payload_size(ascii_json: str) -> int:
     """Return the size of a JSON text as the legacy limits count it (actions.md §2.12, §3.2)."""
     return _SIZEOF_ASCII_STR + len(ascii_json)

@@ -1,0 +1,88 @@
+"""The verb that stores log lines (actions.md §2.9). Called by the GraphQL service and by the loops.
+
+A client keeps a batch that was refused and sends it again every five seconds until it exits, so that everything after
+it is lost too. Nothing a line holds may therefore refuse its batch: what can be stored is, the rest is dropped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from server_core.actions.context import ActionContext
+from server_core.db.session import WriteSession
+from server_core.errors import InvalidInput
+from server_core.storable import storable_json, storable_text
+from server_core.store import logs as store
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+MESSAGE_LIMIT: Final = 1_000_000
+"""Characters of a message that are kept; the client cuts at the same length."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogEntry:
+    """A line of a flow run's log.
+
+    Attributes:
+        flow_run_id: whose line it is.
+        task_run_id: the task run it came from, if any.
+        timestamp: None: now.
+        message: any text.
+        name: of the logger.
+        level: one of LEVELS; None: INFO.
+        info: a JSON object, or None.
+    """
+
+    flow_run_id: UUID
+    task_run_id: UUID | None = None
+    timestamp: datetime | None = None
+    message: str | None = None
+    name: str | None = None
+    level: str | None = None
+    info: Any = None
+
+
+async def write_run_logs(context: ActionContext, *, logs: Sequence[LogEntry]) -> bool:
+    """Store log lines; always True. Lines of unknown runs and with a bad `info` are dropped.
+
+    Raises:
+        InvalidInput: a level is not one of LEVELS; nothing is stored.
+    """
+    async with context.database.autocommit() as session:
+        await write_logs_in(session, context, logs)
+    return True
+
+
+async def write_logs_in(session: WriteSession, context: ActionContext, logs: Sequence[LogEntry]) -> int:
+    """Store log lines inside the caller's transaction: one statement; return how many were stored.
+
+    Raises:
+        InvalidInput: a level is not one of LEVELS.
+    """
+    now = context.clock()
+    lines = [line for line in (_line(entry, now) for entry in logs) if line is not None]
+    return await store.insert_logs(session, logs=lines) if lines else 0
+
+
+def _line(entry: LogEntry, now: datetime) -> store.NewLog | None:
+    level = entry.level or "INFO"
+    if level not in LEVELS:
+        raise InvalidInput(f"{level!r} is not a log level; levels are: {', '.join(LEVELS)}.")
+    try:
+        info = None if entry.info is None else storable_json(entry.info)
+    except InvalidInput:
+        return None
+    if entry.info is not None and not isinstance(entry.info, dict):
+        return None
+    return store.NewLog(
+        id=uuid4(),
+        flow_run_id=entry.flow_run_id,
+        task_run_id=entry.task_run_id,
+        timestamp=entry.timestamp or now,
+        name=None if entry.name is None else storable_text(entry.name),
+        level=level,
+        message=None if entry.message is None else storable_text(entry.message[:MESSAGE_LIMIT]),
+        info=info,
+    )

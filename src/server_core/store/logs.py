@@ -1,0 +1,61 @@
+"""SQL on table log. Called by actions.logs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from server_core.db.session import WriteSession
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewLog:
+    """A log line to insert; `info` is JSON text."""
+
+    id: UUID
+    flow_run_id: UUID
+    task_run_id: UUID | None
+    timestamp: datetime
+    name: str | None
+    level: str
+    message: str | None
+    info: str | None
+
+
+async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog]) -> int:
+    """Insert log lines with their flow run's tenant, without those whose flow run or task run is gone; one statement.
+
+    The runs are locked against deletion, so that one that goes meanwhile drops its lines and not the whole batch.
+    """
+    return await session.execute(
+        """
+        WITH line AS (
+            SELECT * FROM unnest(
+                $1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[]
+            ) WITH ORDINALITY AS l(id, flow_run_id, task_run_id, "timestamp", name, level, message, info, position)
+        ),
+        flow AS (
+            SELECT id, tenant_id FROM flow_run WHERE id = ANY($9::uuid[]) FOR KEY SHARE
+        ),
+        task AS (
+            SELECT id FROM task_run WHERE id = ANY($10::uuid[]) FOR KEY SHARE
+        )
+        INSERT INTO log (id, tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
+        SELECT
+            line.id, flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
+            line.message, line.info::jsonb
+        FROM line JOIN flow ON flow.id = line.flow_run_id
+        WHERE line.task_run_id IS NULL OR line.task_run_id IN (SELECT id FROM task)
+        ORDER BY line.position
+        """,
+        [log.id for log in logs],
+        [log.flow_run_id for log in logs],
+        [log.task_run_id for log in logs],
+        [log.timestamp for log in logs],
+        [log.name for log in logs],
+        [log.level for log in logs],
+        [log.message for log in logs],
+        [log.info for log in logs],
+        list({log.flow_run_id for log in logs}),
+        list({log.task_run_id for log in logs if log.task_run_id is not None}),
+    )

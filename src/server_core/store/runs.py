@@ -1,0 +1,240 @@
+"""SQL on flow_run and task_run but their states. Called by actions.runs inside its transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from server_core.db.session import ReadSession, Row, WriteSession
+from server_core.states import State
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewFlowRun:
+    """A flow run to insert; the JSON members are text.
+
+    Attributes:
+        id: of the new row; another one comes back when the key is taken.
+        state: its first state, with state_id as the row's id; None: none yet.
+    """
+
+    id: UUID
+    flow_id: UUID
+    tenant_id: UUID | None
+    parameters: str
+    labels: str
+    run_config: str | None
+    run_context: str
+    scheduled_start_time: datetime
+    idempotency_key: str | None
+    name: str
+    auto_scheduled: bool
+    state_id: UUID
+    state: State | None
+
+
+async def fetch_flows(session: ReadSession, *, flow_ids: Sequence[UUID]) -> dict[UUID, Row]:
+    """Return what a new run takes from its flow and the flow's group, by flow id."""
+    rows = await session.fetch(
+        """
+        SELECT
+            flow.id, flow.name, flow.tenant_id, flow.archived, flow.parameters, flow.run_config, flow.environment,
+            flow_group.labels AS group_labels,
+            flow_group.run_config AS group_run_config,
+            flow_group.default_parameters AS group_parameters
+        FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
+        WHERE flow.id = ANY($1::uuid[])
+        """,
+        flow_ids,
+    )
+    return {row["id"]: row for row in rows}
+
+
+async def find_newest_flow(session: ReadSession, *, version_group_id: str) -> UUID | None:
+    """Return the unarchived flow of a version group that has the highest version."""
+    flow_id: UUID | None = await session.fetch_value(
+        """
+        SELECT id FROM flow
+        WHERE version_group_id = $1 AND NOT archived
+        ORDER BY version DESC NULLS LAST, created DESC
+        LIMIT 1
+        """,
+        version_group_id,
+    )
+    return flow_id
+
+
+async def insert_flow_runs(session: WriteSession, *, runs: Sequence[NewFlowRun], now: datetime) -> list[Row]:
+    """Insert flow runs, each with its first state; one statement. Triggers add the task runs.
+
+    A run whose (idempotency_key, flow_id) exists changes nothing but that row's `updated` (and makes it auto_scheduled
+    if the new one is). The same key may not stand twice in one call.
+
+    Returns:
+        id, flow_id and idempotency_key of each run, new or found, in no particular order.
+    """
+    return await session.fetch(
+        """
+        WITH spec AS (
+            SELECT * FROM unnest(
+                $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+                $9::text[], $10::text[], $11::bool[], $12::uuid[], $13::text[], $14::text[], $15::text[]
+            ) AS s(
+                id, flow_id, tenant_id, parameters, labels, run_config, context, scheduled_start_time,
+                idempotency_key, name, auto_scheduled, state_id, state, message, document
+            )
+        ),
+        made AS (
+            INSERT INTO flow_run (
+                id, flow_id, tenant_id, parameters, labels, run_config, context, scheduled_start_time,
+                idempotency_key, name, auto_scheduled
+            )
+            SELECT
+                id, flow_id, tenant_id, parameters::jsonb, labels::jsonb, run_config::jsonb, context::jsonb,
+                scheduled_start_time, idempotency_key, name, auto_scheduled
+            FROM spec
+            ORDER BY flow_id, idempotency_key
+            ON CONFLICT (idempotency_key, flow_id)
+            DO UPDATE SET auto_scheduled = flow_run.auto_scheduled OR excluded.auto_scheduled
+            RETURNING id, flow_id, idempotency_key
+        ),
+        first_state AS (
+            INSERT INTO flow_run_state
+                (id, tenant_id, flow_run_id, "timestamp", state, message, start_time, serialized_state, version)
+            SELECT state_id, tenant_id, id, $16, state, message, scheduled_start_time, document::jsonb, 1
+            FROM spec
+            WHERE state IS NOT NULL AND id IN (SELECT id FROM made)
+        )
+        SELECT id, flow_id, idempotency_key FROM made
+        """,
+        [run.id for run in runs],
+        [run.flow_id for run in runs],
+        [run.tenant_id for run in runs],
+        [run.parameters for run in runs],
+        [run.labels for run in runs],
+        [run.run_config for run in runs],
+        [run.run_context for run in runs],
+        [run.scheduled_start_time for run in runs],
+        [run.idempotency_key for run in runs],
+        [run.name for run in runs],
+        [run.auto_scheduled for run in runs],
+        [run.state_id for run in runs],
+        [run.state and run.state.name for run in runs],
+        [run.state and run.state.message for run in runs],
+        [run.state and run.state.text for run in runs],
+        now,
+    )
+
+
+async def delete_flow_run(session: WriteSession, *, flow_run_id: UUID) -> bool:
+    """Delete a flow run with its task runs, states, logs and artifacts."""
+    return await session.execute("DELETE FROM flow_run WHERE id = $1", flow_run_id) > 0
+
+
+async def update_flow_run_name(session: WriteSession, *, flow_run_id: UUID, name: str) -> bool:
+    """Name a flow run."""
+    return await session.execute("UPDATE flow_run SET name = $2 WHERE id = $1", flow_run_id, name) > 0
+
+
+async def update_flow_run_labels(session: WriteSession, *, flow_run_id: UUID, labels: Sequence[str]) -> bool:
+    """Replace the labels of a flow run."""
+    return await session.execute("UPDATE flow_run SET labels = $2 WHERE id = $1", flow_run_id, labels) > 0
+
+
+async def update_flow_run_heartbeat(session: WriteSession, *, flow_run_id: UUID, now: datetime) -> bool:
+    """Note that a flow run is alive."""
+    return await session.execute("UPDATE flow_run SET heartbeat = $2 WHERE id = $1", flow_run_id, now) > 0
+
+
+async def update_task_run_name(session: WriteSession, *, task_run_id: UUID, name: str) -> bool:
+    """Name a task run."""
+    return await session.execute("UPDATE task_run SET name = $2 WHERE id = $1", task_run_id, name) > 0
+
+
+async def update_task_run_heartbeat(session: WriteSession, *, task_run_id: UUID, now: datetime) -> bool:
+    """Note that a task run is alive."""
+    return await session.execute("UPDATE task_run SET heartbeat = $2 WHERE id = $1", task_run_id, now) > 0
+
+
+async def find_or_insert_task_run(
+    session: WriteSession,
+    *,
+    task_run_id: UUID,
+    flow_run_id: UUID,
+    task_id: UUID,
+    map_index: int,
+    state_id: UUID,
+    state: State,
+    now: datetime,
+) -> Row | None:
+    """Return the task run of a key; insert it, with its first state, if there is none. One statement.
+
+    Args:
+        task_run_id: of the new row, if one is made; so with state_id.
+
+    Returns:
+        id, version, state, serialized_state. None if the flow run or the task does not exist, or if somebody else
+        inserted the row at the same moment: then the next call finds it.
+    """
+    return await session.fetch_row(
+        """
+        WITH found AS (
+            SELECT id, version, state, serialized_state
+            FROM task_run
+            WHERE flow_run_id = $2 AND task_id = $3 AND map_index = $4
+        ),
+        made AS (
+            INSERT INTO task_run (id, tenant_id, flow_run_id, task_id, map_index, cache_key)
+            SELECT $1, flow_run.tenant_id, flow_run.id, task.id, $4, task.cache_key
+            FROM flow_run, task
+            WHERE flow_run.id = $2 AND task.id = $3 AND NOT EXISTS (SELECT FROM found)
+            ON CONFLICT (flow_run_id, task_id, map_index) DO NOTHING
+            RETURNING id, tenant_id
+        ),
+        first_state AS (
+            INSERT INTO task_run_state
+                (id, tenant_id, task_run_id, "timestamp", state, message, serialized_state, version)
+            SELECT $5, tenant_id, id, $9, $6, $7, $8::text::jsonb, 1 FROM made
+        )
+        SELECT id, version, state, serialized_state FROM found
+        UNION ALL
+        SELECT id, 1, $6, $8::text::jsonb FROM made
+        """,
+        task_run_id,
+        flow_run_id,
+        task_id,
+        map_index,
+        state_id,
+        state.name,
+        state.message,
+        state.text,
+        now,
+    )
+
+
+async def find_task_run(session: ReadSession, *, task_run_id: UUID) -> Row | None:
+    """Return id, version, state and serialized_state of a task run."""
+    return await session.fetch_row(
+        "SELECT id, version, state, serialized_state FROM task_run WHERE id = $1", task_run_id
+    )
+
+
+async def fetch_mapped_children(session: ReadSession, *, task_run_id: UUID) -> list[Row]:
+    """Return the children of a mapped task run by state: state, count, min_start_time, max_end_time.
+
+    There are none if the run is itself a child or does not exist.
+    """
+    return await session.fetch(
+        """
+        SELECT
+            child.state,
+            count(*) AS count,
+            min(child.start_time) AS min_start_time,
+            max(child.end_time) AS max_end_time
+        FROM task_run AS parent
+        JOIN task_run AS child ON child.flow_run_id = parent.flow_run_id AND child.task_id = parent.task_id
+        WHERE parent.id = $1 AND parent.map_index < 0 AND child.map_index >= 0
+        GROUP BY child.state
+        """,
+        task_run_id,
+    )
