@@ -1,7 +1,7 @@
 """Real processes under test: start, wait for what they say or do, stop, and nothing left behind.
 
-Nothing here sleeps for a guess: a test waits for a line of output, or for a condition that is asked again and again until
-a deadline.
+Nothing here sleeps for a guess: a test waits for a line of output, or for a condition that is asked again and again
+until a deadline.
 """
 
 import asyncio
@@ -167,7 +167,7 @@ async def eventually(ask: Callable[[], Awaitable[bool]], *, seconds: float = DEA
         TimeoutError: it never did.
     """
     async with asyncio.timeout(seconds):
-        while not await ask():
+        while not await ask():  # noqa: ASYNC110 - what is asked is outside this process
             await asyncio.sleep(0.02)
 
 

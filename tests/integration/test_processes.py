@@ -1,0 +1,120 @@
+"""The services as processes of their own, by hand and by the supervisor of `dev services`."""
+
+import os
+import signal
+import socket
+
+import httpx
+
+from tests.support.processes import Machine, eventually, free_ports, graphql
+
+CREATE = "mutation($input: create_project_input!) { create_project(input: $input) { id } }"
+
+
+async def test_four_processes_are_one_server(machine: Machine) -> None:
+    infrastructure = await machine.run("dev", "infrastructure", "--embedded")
+    dsn = (await infrastructure.line(r"Postgres is ready: (\S+)"))[1]
+    machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": dsn}
+    data = await machine.run("services", "data", "--port", "0")
+    actions = await machine.run("services", "graphql", "--port", "0")
+    towel = await machine.run("services", "towel")
+    gateway = await machine.run(
+        *("services", "gateway", "--port", "0"),
+        HASURA_API_URL=f"{await data.url()}/v1alpha1/graphql",
+        PREFECT_API_URL=f"{await actions.url()}/graphql/",
+    )
+    url = await gateway.url()
+    await towel.line("towel is ready")
+    tenants = (await graphql(url, "{ tenant { id } }"))["tenant"]
+    await graphql(url, CREATE, input={"tenant_id": tenants[0]["id"], "name": "split"})
+    assert await graphql(url, "{ project { name } hello }") == {"project": [{"name": "split"}], "hello": "👋"}
+    async with httpx.AsyncClient() as client:
+        for service in (data, actions, gateway):
+            assert (await client.get(f"{await service.url()}/health")).json()["status"] == "ok"
+    for service in (gateway, towel, actions, data):
+        assert await service.stop(seconds=10) == 0
+        assert "Traceback" not in service.output
+    assert machine.postgres_runs
+    assert await infrastructure.stop() == 0
+    assert not machine.postgres_runs
+
+
+async def test_a_service_waits_for_the_schema(machine: Machine, empty_database_url: str) -> None:
+    machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": empty_database_url}
+    service = await machine.run("services", "graphql", "--port", "0")
+    await service.line("waiting for the schema: .* run `prefect-server database upgrade`")
+    status = await machine.run("database", "status")
+    assert await status.wait() == 1
+    assert "is at revision None" in status.lines[-1]
+    upgrade = await machine.run("database", "upgrade")
+    assert await upgrade.wait() == 0
+    await service.url()
+    assert await service.stop() == 0
+    status = await machine.run("database", "status")
+    assert await status.wait() == 0
+
+
+async def test_a_service_without_a_database_says_so(machine: Machine) -> None:
+    process = await machine.run("services", "towel")
+    assert await process.wait() == 1
+    assert process.lines[-1].startswith("prefect-server: There is no database: set PREFECT_SERVER__DATABASE__")
+
+
+async def test_a_tenant_is_created_once_per_slug(machine: Machine, database_url: str) -> None:
+    machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
+    made = [await machine.run("tenant", "create", *words) for words in (["My Team"], ["Other", "--slug", "other"])]
+    assert [await process.wait() for process in made] == [0, 0]
+    again = await machine.run("tenant", "create", "My Team")
+    assert await again.wait() == 0
+    assert again.lines == made[0].lines
+    assert made[0].lines != made[1].lines
+    bad = await machine.run("tenant", "create", "x", "--slug", "Not A Slug")
+    assert await bad.wait() == 1
+    assert "Invalid tenant slug" in bad.lines[-1]
+
+
+async def test_dev_services_runs_all_on_the_dev_database_and_stops_all(machine: Machine) -> None:
+    infrastructure = await machine.run("dev", "infrastructure", "--embedded")
+    await infrastructure.line("Postgres is ready")
+    machine.environ = ports()
+    services = await machine.run("dev", "services")
+    url = (await services.line(r"gateway \| .*ready at (\S+)"))[1]
+    for line in (r"data    \| .*ready at", r"graphql \| .*ready at", r"towel   \| .*is ready"):
+        await services.line(line)
+    assert len((await graphql(url, "{ tenant { id } }"))["tenant"]) == 1
+    assert await services.stop(signal.SIGINT, seconds=10) == 0
+    assert await infrastructure.stop() == 0
+
+
+async def test_dev_services_ends_with_the_first_that_ends(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        machine.environ = ports() | {"PREFECT_SERVER__GRAPHQL__PORT": port}
+        machine.environ["PREFECT_SERVER__DATABASE__CONNECTION_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+        services = await machine.run("dev", "services", "-i", "gateway,graphql")
+        assert await services.wait() == 1
+    assert f"Port {port} on 127.0.0.1 is in use" in services.output
+    assert services.lines[-1] == "prefect-server: graphql ended with exit code 1; the others were stopped."
+
+
+async def test_no_child_outlives_a_killed_supervisor(machine: Machine) -> None:
+    machine.environ = ports()
+    services = await machine.run("dev", "services", "--include", "gateway")
+    url = (await services.line(r"gateway \| .*ready at (\S+)"))[1]
+    os.kill(services.child.pid, signal.SIGKILL)
+
+    async def gone() -> bool:
+        async with httpx.AsyncClient() as client:
+            try:
+                await client.get(f"{url}/health")
+            except httpx.TransportError:
+                return True
+        return False
+
+    await eventually(gone, seconds=10)
+
+
+def ports() -> dict[str, str]:
+    """Return settings that give the services ports of their own."""
+    names = ("GATEWAY", "DATA", "GRAPHQL")
+    return {f"PREFECT_SERVER__{name}__PORT": str(port) for name, port in zip(names, free_ports(3), strict=True)}
