@@ -1,0 +1,194 @@
+"""The data API: requests → one statement each → answers. The conductor; also its HTTP door.
+
+A request goes prepare (parsed, validated, planned; cached) → run → body. Errors are DataErrors, translated here once.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, cast
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from server_core.config import Settings
+from server_core.errors import InvalidInput, PayloadTooLarge
+from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, errors_body, parse_body
+from services.data.catalog.introspect import INTROSPECTION, read_catalog
+from services.data.catalog.metadata import load_metadata
+from services.data.catalog.tracked import track
+from services.data.errors import ConnectionFailed, DataError, Unexpected
+from services.data.execute import Postgres
+from services.data.request import Requests
+from services.data.schema.build import build_schema
+
+logger = logging.getLogger(__name__)
+
+METADATA: Final = Path(__file__).with_name("metadata.yaml")
+_JSON: Final = "application/json"
+_GRAPHQL_JSON: Final = "application/graphql-response+json"
+
+
+class DataService:
+    """Answers queries over one database.
+
+    Args:
+        settings: pool size, timeout, null rule.
+        dsn: the database.
+        metadata: which of its tables to show, and how.
+    """
+
+    def __init__(self, settings: Settings, dsn: str, metadata: Path) -> None:
+        self._metadata = metadata
+        self._null_collapse = settings.data.null_collapse
+        self._postgres = Postgres(
+            dsn,
+            pool_size=settings.data.pool_size,
+            statement_cache_size=settings.database.statement_cache_size,
+            statement_timeout=settings.data.statement_timeout_seconds,
+        )
+        self._requests: Requests | None = None
+
+    async def start(self) -> None:
+        """Connect, read the catalog and build the schema.
+
+        Raises:
+            ConfigError: the metadata does not fit the database; the message names the line.
+        """
+        await self._postgres.start()
+        try:
+            await self.reload()
+        except BaseException:
+            await self._postgres.stop()
+            raise
+
+    async def reload(self) -> None:
+        """Read metadata and catalog again; requests in flight end on the old schema.
+
+        Raises:
+            ConfigError: the metadata does not fit the database; the old schema stays.
+        """
+        metadata = load_metadata(self._metadata)
+        rows = await self._postgres.run(INTROSPECTION)
+        schema = build_schema(track(read_catalog(rows[0][0]), metadata))
+        self._requests = Requests(schema, null_collapse=self._null_collapse)
+
+    async def stop(self) -> None:
+        """Close the pool after the requests in flight."""
+        await self._postgres.stop()
+        self._requests = None
+
+    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
+        """Answer one operation; a failure is an answer with `errors` and the status of data-api.md §2.6."""
+        try:
+            return GraphQLResponse(body=await self._answer(request))
+        except DataError as error:
+            return GraphQLResponse(body=errors_body(error.entry()), status=error.status)
+        except Exception:
+            unexpected = Unexpected("internal error", id=uuid.uuid4().hex)
+            logger.exception("request failed", extra={"error_id": unexpected.id})
+            return GraphQLResponse(body=errors_body(unexpected.entry()), status=unexpected.status)
+
+    async def _answer(self, request: GraphQLRequest) -> bytes:
+        if self._requests is None:
+            raise ConnectionFailed
+        prepared = self._requests.prepare(request)
+        statement = prepared.answer.statement
+        if statement is None:
+            return prepared.answer.body(())
+        rows = await self._postgres.run(statement.text, prepared.parameters)
+        return prepared.answer.body(cast("Sequence[Sequence[bytes | None]]", rows))
+
+
+def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -> GraphQLService:
+    """Return the data API over a database, for use in this process.
+
+    Args:
+        settings: the server's settings.
+        dsn: any libpq-style `postgresql://` URL.
+        metadata: a file in Hasura's metadata format; by default the one of the Prefect server.
+    """
+    return DataService(settings, dsn, metadata or METADATA)
+
+
+def create_app(service: GraphQLService, *, body_limit: int = 16 * 1024 * 1024) -> Starlette:
+    """Return the service behind HTTP: `/v1/graphql`, `/v1alpha1/graphql` and `/healthz`.
+
+    Both endpoints answer alike but for the status of errors (data-api.md §2.6). The app starts and stops the service.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    return Starlette(
+        routes=[
+            Route("/v1/graphql", _endpoint(service, body_limit, always_ok=True), methods=["POST"]),
+            Route("/v1alpha1/graphql", _endpoint(service, body_limit, always_ok=False), methods=["POST"]),
+            Route("/healthz", _healthy, methods=["GET"]),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        media_type = _media_type(request)
+        if not request.headers.get("content-type", _JSON).lower().startswith(_JSON):
+            return Response(
+                _refusal("the content type must be application/json", "not-supported"), 415, media_type=media_type
+            )
+        try:
+            operations = parse_body(await _body(request, body_limit))
+        except PayloadTooLarge as error:
+            return Response(_refusal(error.message, "payload-too-large"), 413, media_type=media_type)
+        except InvalidInput as error:
+            return Response(_refusal(error.message, "invalid-json"), 200 if always_ok else 400, media_type=media_type)
+        if isinstance(operations, list):
+            answers = await asyncio.gather(*[service.execute(operation) for operation in operations])
+            return Response(b"[" + b",".join(answer.body for answer in answers) + b"]", media_type=media_type)
+        answer = await service.execute(operations)
+        return Response(answer.body, 200 if always_ok else answer.status, media_type=media_type)
+
+    return endpoint
+
+
+async def _healthy(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """Read the body.
+
+    Raises:
+        PayloadTooLarge: it is longer than the limit.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        return b""
+    return b"".join(chunks)
+
+
+def _media_type(request: Request) -> str:
+    accept = request.headers.get("accept", "")
+    return _GRAPHQL_JSON if _GRAPHQL_JSON in accept and _JSON not in accept else _JSON
+
+
+def _refusal(message: str, code: str) -> bytes:
+    return errors_body({"extensions": {"path": "$", "code": code}, "message": message})

@@ -1,0 +1,112 @@
+"""The database as values: tables, columns, types, keys and functions. Made by introspect, read by every later room."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class QualifiedName(NamedTuple):
+    """Schema and name of a table, function or type."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PgType:
+    """A Postgres type.
+
+    Attributes:
+        name: where it is defined; pg_catalog for the built-in ones.
+        kind: pg_type.typtype (`b` base, `e` enum, `d` domain, `c` composite, `r` range), `a` for arrays.
+        base: what values of it look like to clients: the type under a domain, the type itself otherwise.
+        element: the type of one element, for arrays.
+    """
+
+    name: QualifiedName
+    kind: str = "b"
+    base: str = ""
+    element: "PgType | None" = None
+
+    @property
+    def shape(self) -> str:
+        """The name of the type that decides how values are written: a domain's base, else its own."""
+        return self.base or self.name.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column of a table or view."""
+
+    name: str
+    type: PgType
+    nullable: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """A primary key or unique constraint."""
+
+    name: str
+    columns: tuple[str, ...]
+    primary: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForeignKey:
+    """A foreign key: `columns[i]` refers to `target_columns[i]` of `target`."""
+
+    name: str
+    columns: tuple[str, ...]
+    target: QualifiedName
+    target_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table, view, materialized view or foreign table."""
+
+    name: QualifiedName
+    columns: Mapping[str, Column] = field(hash=False)
+    keys: tuple[Key, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+
+    @property
+    def primary_key(self) -> Key | None:
+        """The primary key, if there is one."""
+        return next((key for key in self.keys if key.primary), None)
+
+    def identifies(self, columns: frozenset[str]) -> bool:
+        """Say whether values for these columns name at most one row."""
+        return any(columns.issuperset(key.columns) for key in self.keys)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionArgument:
+    """An input argument; `name` is empty for a positional one."""
+
+    name: str
+    type: PgType
+    has_default: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Function:
+    """A function that returns rows of a table."""
+
+    name: QualifiedName
+    arguments: tuple[FunctionArgument, ...]
+    returns: QualifiedName
+    returns_set: bool
+    volatile: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalog:
+    """Everything that metadata may track."""
+
+    tables: Mapping[QualifiedName, Table]
+    functions: Mapping[QualifiedName, Function]

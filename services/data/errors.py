@@ -1,0 +1,101 @@
+"""What can go wrong in the data API, in the shape clients of Hasura know (data-api.md §2.6). Translated once, in app.
+
+DataError                    code                  status at /v1alpha1
+├── ValidationFailed         validation-failed     400   the document or its variables
+├── ParseFailed              parse-failed          400   a value out of range
+├── NotSupported             not-supported         400   a required function argument is missing
+├── DataException            data-exception        400   Postgres could not read a value
+├── BadRequest               bad-request           400   … an escape sequence in it
+├── ConstraintError          constraint-error      400   names something the database does not have
+├── TimedOut                 timeout               400   the statement took longer than the setting allows
+├── ConnectionFailed         postgres-error        500   the database cannot be reached
+└── Unexpected               unexpected            500   anything else Postgres complains about; masked
+"""
+
+from typing import Any, ClassVar
+
+from server_core.errors import ServerError
+
+
+class DataError(ServerError):
+    """A failure of one operation; `path` says where in the request, as a JSON path."""
+
+    status: ClassVar[int] = 400
+
+    def __init__(self, message: str, *, path: str = "$") -> None:
+        super().__init__(message)
+        self.path = path
+
+    def entry(self) -> dict[str, Any]:
+        """Return the error as it stands in a response."""
+        return {"extensions": {"path": self.path, "code": self.code}, "message": self.message}
+
+
+class ValidationFailed(DataError):
+    """The document or its variables do not fit the schema."""
+
+    code = "validation-failed"
+
+
+class ParseFailed(DataError):
+    """A value is of the right kind but out of range."""
+
+    code = "parse-failed"
+
+
+class NotSupported(DataError):
+    """A function argument without a default is missing."""
+
+    code = "not-supported"
+
+
+class DataException(DataError):
+    """Postgres could not read or compute a value (SQLSTATE class 22)."""
+
+    code = "data-exception"
+
+
+class BadRequest(DataError):
+    """A value has a bad escape sequence (SQLSTATE 22025)."""
+
+    code = "bad-request"
+
+
+class ConstraintError(DataError):
+    """The statement named something that is not there (SQLSTATE 42704, 42P10)."""
+
+    code = "constraint-error"
+
+
+class TimedOut(DataError):
+    """Postgres stopped the statement after the time that settings allow."""
+
+    code = "timeout"
+
+
+class ConnectionFailed(DataError):
+    """The database cannot be reached."""
+
+    code = "postgres-error"
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__("connection error")
+
+
+class Unexpected(DataError):
+    """Postgres or this service failed; the cause is in the log under `id`, not in the message."""
+
+    code = "unexpected"
+    status = 500
+
+    def __init__(self, message: str = "database query error", *, id: str = "") -> None:
+        super().__init__(message)
+        self.id = id
+
+    def entry(self) -> dict[str, Any]:
+        """Return the error with the id under which its cause was logged."""
+        entry = super().entry()
+        if self.id:
+            entry["extensions"]["id"] = self.id
+        return entry

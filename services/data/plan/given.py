@@ -1,0 +1,147 @@
+"""Input as it was given, whether written in the document or sent in a variable: one way of reading both.
+
+The planner walks a Given for its structure (keys, nulls, directions) and takes sources for its values.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    BooleanValueNode,
+    GraphQLError,
+    GraphQLInputType,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+)
+
+from services.data.plan.values import Items, JsonText, JsonVariable, Literal, Source, Variable
+from services.data.schema.scalars import form_of, literal_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """The variables of the request: their declared types and coerced values."""
+
+    types: Mapping[str, GraphQLInputType]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """A variable's value, or a part of it."""
+
+    value: Any
+    source: Variable
+
+    def is_null(self) -> bool:
+        return self.value is None
+
+    def items(self) -> "Iterator[Given]":
+        values = self.value if isinstance(self.value, list) else [self.value]
+        return (self._part(item, number) for number, item in enumerate(values))
+
+    def entries(self) -> "Iterator[tuple[str, Given]]":
+        return ((key, self._part(item, key)) for key, item in self.value.items())
+
+    def name(self) -> str:
+        return str(self.value)
+
+    def text(self, scalar: str) -> Source:
+        return self.source
+
+    def texts(self, scalar: str) -> Source:
+        return self.source
+
+    def _part(self, value: Any, step: str | int) -> "Sent":
+        return Sent(value=value, source=Variable(name=self.source.name, path=(*self.source.path, step)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A value in the document that is not a variable; variables may stand inside."""
+
+    node: ValueNode
+    scope: Scope
+
+    def is_null(self) -> bool:
+        return isinstance(self.node, NullValueNode)
+
+    def items(self) -> "Iterator[Given]":
+        nodes = self.node.values if isinstance(self.node, ListValueNode) else (self.node,)
+        return (given for node in nodes if (given := read(node, self.scope)) is not None)
+
+    def entries(self) -> "Iterator[tuple[str, Given]]":
+        if not isinstance(self.node, ObjectValueNode):
+            raise GraphQLError("an object is expected", self.node)
+        for field in self.node.fields:
+            given = read(field.value, self.scope)
+            if given is not None:
+                yield field.name.value, given
+
+    def name(self) -> str:
+        """Return the enum name, or `true` or `false`."""
+        if isinstance(self.node, BooleanValueNode):
+            return "true" if self.node.value else "false"
+        return str(self.node.value)  # type: ignore[attr-defined]
+
+    def text(self, scalar: str) -> Source:
+        """Return the source of a single value."""
+        if scalar in ("json", "jsonb") and _holds_variable(self.node):
+            return JsonText(parts=tuple(_json_parts(self.node, self.scope)))
+        return Literal(text=form_of(scalar).from_literal(self.node))
+
+    def texts(self, scalar: str) -> Source:
+        """Return the source of a list of values."""
+        return Items(items=tuple(item.text(scalar) for item in self.items()))
+
+
+Given = Sent | Written
+
+
+def read(node: ValueNode, scope: Scope) -> Given | None:
+    """Return what a value node gives; None for a variable that was neither sent nor has a default."""
+    if not isinstance(node, VariableNode):
+        return Written(node=node, scope=scope)
+    name = node.name.value
+    if name not in scope.values:
+        return None
+    return Sent(value=scope.values[name], source=Variable(name=name))
+
+
+def _holds_variable(node: ValueNode) -> bool:
+    match node:
+        case VariableNode():
+            return True
+        case ListValueNode():
+            return any(_holds_variable(item) for item in node.values)
+        case ObjectValueNode():
+            return any(_holds_variable(field.value) for field in node.fields)
+    return False
+
+
+def _json_parts(node: ValueNode, scope: Scope) -> Iterator[str | JsonVariable]:
+    match node:
+        case VariableNode():
+            scalar = get_named_type(scope.types[node.name.value]).name
+            quoted = scalar not in ("Int", "Float", "Boolean", "json", "jsonb")
+            yield JsonVariable(variable=Variable(name=node.name.value), quoted=quoted)
+        case ListValueNode():
+            yield "["
+            for number, item in enumerate(node.values):
+                yield "," if number else ""
+                yield from _json_parts(item, scope)
+            yield "]"
+        case ObjectValueNode():
+            yield "{"
+            for number, field in enumerate(node.fields):
+                yield f"{',' if number else ''}{json.dumps(field.name.value)}:"
+                yield from _json_parts(field.value, scope)
+            yield "}"
+        case _:
+            yield literal_json(node)

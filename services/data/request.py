@@ -1,0 +1,238 @@
+"""A request → what to ask Postgres: document parsed, validated and planned, each once. Called by app.
+
+Three caches, from the outside in: documents by text, operations by name, answers by the shape of the variables. A
+document sent with variables is planned once, whatever their values. A document whose text is new pays for parsing and
+validation, but shares the SQL text with all others of its shape, because literals are parameters as well.
+"""
+
+import json
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLInputType,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    execute_sync,
+    parse,
+    type_from_ast,
+    validate,
+)
+from graphql.execution import get_variable_values
+
+from server_core.wire import GraphQLRequest
+from services.data.errors import ValidationFailed
+from services.data.lru import Lru
+from services.data.plan.build import build_plan
+from services.data.plan.given import Scope
+from services.data.plan.selection import Selected, Selections
+from services.data.plan.values import Resolved
+from services.data.plan.variables import coerce_all, coerce_literal, shape_of
+from services.data.rejection import rejection
+from services.data.schema.bindings import Schema
+from services.data.schema.build import QUERY_ROOT
+from services.data.sql.statement import Statement, compile_plan
+
+DOCUMENTS: Final = 1000
+ANSWERS: Final = 50
+_META: Final = frozenset({"__schema", "__type"})
+_INTROSPECTS: Final = re.compile(r"__(?:schema|type)\b")
+_ABSENT: Final = "absent"
+_TOO_DEEP: Final = "the query is nested too deeply"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """How to answer an operation with variables of one shape.
+
+    Attributes:
+        order: the response keys.
+        constants: those that need no database (`__typename`, introspection), as JSON.
+        statement: what the database answers, None if nothing.
+    """
+
+    order: tuple[str, ...]
+    constants: Mapping[str, bytes]
+    statement: Statement | None
+
+    def body(self, rows: Sequence[Sequence[bytes | None]]) -> bytes:
+        """Return the response with the rows of the statement's result in it, JSON as Postgres wrote it."""
+        values = dict(self.constants)
+        if self.statement is not None and self.statement.streamed:
+            values[self.statement.aliases[0]] = b"[" + b",".join([row[0] or b"null" for row in rows]) + b"]"
+        elif self.statement is not None:
+            values.update(zip(self.statement.aliases, [value or b"null" for value in rows[0]], strict=True))
+        members = [b'"%s":%s' % (alias.encode(), values[alias]) for alias in self.order]
+        return b'{"data":{' + b",".join(members) + b"}}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """One request, ready to run: the answer's statement takes `parameters`."""
+
+    answer: Answer
+    parameters: Sequence[Resolved]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Operation:
+    """One operation of a validated document, with its variables' types and coerced defaults."""
+
+    node: OperationDefinitionNode
+    types: Mapping[str, GraphQLInputType]
+    defaults: Mapping[str, Any]
+    answers: Lru[Hashable, Answer] = field(default_factory=lambda: Lru(ANSWERS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Document:
+    """A validated document; `introspects` if its answers depend on more than the shape of the variables."""
+
+    fragments: Mapping[str, FragmentDefinitionNode]
+    operations: Mapping[str, _Operation]
+    introspects: bool
+
+
+class Requests:
+    """Prepares requests against one schema.
+
+    Args:
+        schema: the schema; a new one (reload) gets a new Requests, and with it empty caches.
+        null_collapse: see plan.filters.
+    """
+
+    def __init__(self, schema: Schema, *, null_collapse: bool = True) -> None:
+        self._schema = schema
+        self._null_collapse = null_collapse
+        self._documents: Lru[str, _Document] = Lru(DOCUMENTS)
+
+    def prepare(self, request: GraphQLRequest) -> Prepared:
+        """Return what to run for a request.
+
+        Raises:
+            DataError: the document is not valid, a variable does not fit, a value cannot be used.
+        """
+        try:
+            document = self._documents.get(request.query)
+            if document is None:
+                document = self._documents[request.query] = self._read(request.query)
+            operation = _chosen(document, request.operation_name)
+            variables = self._variables(operation, request.variables)
+            answer = self._answer(document, operation, variables)
+            return Prepared(answer=answer, parameters=answer.statement.bind(variables) if answer.statement else ())
+        except RecursionError:
+            raise ValidationFailed(_TOO_DEEP) from None
+
+    def _read(self, text: str) -> _Document:
+        """Parse and validate a document."""
+        try:
+            node = parse(text)
+        except GraphQLError as error:
+            raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
+        errors = validate(self._schema.graphql, node, max_errors=1)
+        if errors:
+            raise rejection(errors[0], node)
+        operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]
+        fragments = [item for item in node.definitions if isinstance(item, FragmentDefinitionNode)]
+        return _Document(
+            fragments={fragment.name.value: fragment for fragment in fragments},
+            operations={item.name.value if item.name else "": self._operation(item) for item in operations},
+            introspects=_INTROSPECTS.search(text) is not None,
+        )
+
+    def _operation(self, node: OperationDefinitionNode) -> _Operation:
+        types: dict[str, GraphQLInputType] = {}
+        defaults: dict[str, Any] = {}
+        for definition in node.variable_definitions or ():
+            name = definition.variable.name.value
+            types[name] = type_from_ast(self._schema.graphql, definition.type)  # type: ignore[assignment]
+            if definition.default_value is not None:
+                defaults[name] = coerce_literal(types[name], definition.default_value)
+        return _Operation(node=node, types=types, defaults=defaults)
+
+    def _variables(self, operation: _Operation, given: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return coerce_all(operation.types, operation.defaults, given)
+        except GraphQLError as error:
+            # The messages of graphql-core name the place; ours is only made for speed.
+            explained = get_variable_values(
+                self._schema.graphql, operation.node.variable_definitions or (), dict(given), max_errors=1
+            )
+            first = explained[0] if isinstance(explained, list) else error
+            raise rejection(first, None) from error
+
+    def _answer(self, document: _Document, operation: _Operation, variables: Mapping[str, Any]) -> Answer:
+        shape: Hashable = tuple(
+            [
+                shape_of(type, variables[name]) if name in variables else _ABSENT
+                for name, type in operation.types.items()
+            ]
+        )
+        if document.introspects:
+            shape = (shape, json.dumps(variables))
+        answer = operation.answers.get(shape)
+        if answer is None:
+            answer = operation.answers[shape] = self._plan(document, operation, variables)
+        return answer
+
+    def _plan(self, document: _Document, operation: _Operation, variables: Mapping[str, Any]) -> Answer:
+        if operation.node.operation is not OperationType.QUERY:
+            raise ValidationFailed(f"no {operation.node.operation.value}s exist")
+        scope = Scope(types=operation.types, values=variables)
+        fields = Selections(fragments=document.fragments, scope=scope).root(operation.node.selection_set)
+        constants = {field.alias: f'"{QUERY_ROOT}"'.encode() for field in fields if field.name == "__typename"}
+        asked = [field for field in fields if field.name in _META]
+        if asked:
+            constants |= self._introspect(document, operation, asked, variables)
+        stored = [field for field in fields if field.alias not in constants]
+        plan = build_plan(
+            self._schema, stored, fragments=document.fragments, scope=scope, null_collapse=self._null_collapse
+        )
+        return Answer(
+            order=tuple(field.alias for field in fields),
+            constants=constants,
+            statement=compile_plan(plan) if plan.roots else None,
+        )
+
+    def _introspect(
+        self, document: _Document, operation: _Operation, asked: Sequence[Selected], variables: Mapping[str, Any]
+    ) -> dict[str, bytes]:
+        """Let graphql-core answer the introspection fields of an operation."""
+        node = OperationDefinitionNode(
+            operation=OperationType.QUERY,
+            variable_definitions=operation.node.variable_definitions,
+            directives=(),
+            selection_set=SelectionSetNode(selections=tuple(node for field in asked for node in field.nodes)),
+        )
+        result = execute_sync(
+            self._schema.graphql,
+            DocumentNode(definitions=(node, *document.fragments.values())),
+            variable_values={name: _plain(value) for name, value in variables.items()},
+        )
+        if result.errors:
+            raise rejection(result.errors[0], None)
+        return {alias: json.dumps(value).encode() for alias, value in (result.data or {}).items()}
+
+
+def _chosen(document: _Document, name: str | None) -> _Operation:
+    operations = document.operations
+    if name is not None:
+        if name not in operations:
+            raise ValidationFailed(f'no such operation found in the document: "{name}"')
+        return operations[name]
+    if len(operations) != 1:
+        raise ValidationFailed(
+            "exactly one operation has to be present in the document when operationName is not given"
+        )
+    return next(iter(operations.values()))
+
+
+def _plain(value: Any) -> Any:
+    """Undo the coercion of booleans, the only variables besides strings that introspection takes."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,215 @@
+"""Values from clients → text that Postgres reads: one Form per way of writing a value, and the scalar types.
+
+A value is checked here (a string is a string) and not understood: whether `"2020-13-45"` is a time says Postgres.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from graphql import (
+    BooleanValueNode,
+    EnumValueNode,
+    FloatValueNode,
+    GraphQLBoolean,
+    GraphQLError,
+    GraphQLFloat,
+    GraphQLInt,
+    GraphQLScalarType,
+    GraphQLString,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    StringValueNode,
+    ValueNode,
+)
+
+INT_RANGE: Final = range(-(2**31), 2**31)
+NUMBERS: Final = frozenset({"smallint", "bigint", "numeric", "float8", "money", "oid"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """How the values of a scalar are written.
+
+    Attributes:
+        from_value: a decoded JSON value → text for Postgres.
+        from_literal: a literal in a document, without variables → text for Postgres.
+
+    Both raise GraphQLError for a value of the wrong kind.
+    """
+
+    from_value: Callable[[Any], str]
+    from_literal: Callable[[ValueNode], str]
+
+
+def form_of(name: str) -> Form:
+    """Return the form of the scalar with this name."""
+    if name in _FORMS:
+        return _FORMS[name]
+    if name.startswith("_"):
+        return _ARRAY
+    return _NUMBER if name in NUMBERS else _TEXT
+
+
+def scalar_type(name: str) -> GraphQLScalarType:
+    """Return the GraphQL type of the scalar with this name."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    form = form_of(name)
+
+    def named(check: Callable[[Any], str]) -> Callable[[Any], str]:
+        def checked(value: Any) -> str:
+            try:
+                return check(value)
+            except GraphQLError as error:
+                raise GraphQLError(f"{name} cannot represent this value: {error.message}", error.nodes) from None
+
+        return checked
+
+    return GraphQLScalarType(
+        name, coerce_input_value=named(form.from_value), coerce_input_literal=named(form.from_literal)
+    )
+
+
+def literal_json(node: ValueNode) -> str:
+    """Return a literal as JSON text; numbers keep every digit, enum names become strings.
+
+    Raises:
+        GraphQLError: it holds a variable.
+    """
+    match node:
+        case StringValueNode() | EnumValueNode():
+            return json.dumps(node.value)
+        case IntValueNode() | FloatValueNode():
+            return node.value
+        case BooleanValueNode():
+            return "true" if node.value else "false"
+        case NullValueNode():
+            return "null"
+        case ListValueNode():
+            return "[" + ",".join(literal_json(item) for item in node.values) + "]"
+        case ObjectValueNode():
+            members = (f"{json.dumps(field.name.value)}:{literal_json(field.value)}" for field in node.fields)
+            return "{" + ",".join(members) + "}"
+    raise GraphQLError("a variable cannot stand here", node)
+
+
+def array_literal(items: list[Any]) -> str:
+    """Return a JSON list as a Postgres array literal."""
+    return "{" + ",".join(_array_item(item) for item in items) + "}"
+
+
+def _array_item(item: Any) -> str:
+    match item:
+        case None:
+            return "NULL"
+        case list():
+            return array_literal(item)
+        case bool():
+            return "true" if item else "false"
+        case int() | float():
+            return str(item)
+        case str():
+            escaped = item.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+    raise GraphQLError("a list of plain values is expected")
+
+
+def _text_value(value: Any) -> str:
+    if not isinstance(value, str):
+        raise GraphQLError(f"a string is expected, not {_shown(value)}")
+    return value
+
+
+def _text_literal(node: ValueNode) -> str:
+    if not isinstance(node, StringValueNode):
+        raise GraphQLError("a string is expected", node)
+    return node.value
+
+
+def _number_value(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise GraphQLError(f"a number is expected, not {_shown(value)}")
+    return value if isinstance(value, str) else repr(value)
+
+
+def _number_literal(node: ValueNode) -> str:
+    if not isinstance(node, IntValueNode | FloatValueNode | StringValueNode):
+        raise GraphQLError("a number is expected", node)
+    return node.value
+
+
+def _int_value(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise GraphQLError(f"an integer is expected, not {_shown(value)}")
+    if value not in INT_RANGE:
+        raise GraphQLError("a 32-bit integer is expected")
+    return str(value)
+
+
+def _int_literal(node: ValueNode) -> str:
+    if not isinstance(node, IntValueNode):
+        raise GraphQLError("an integer is expected", node)
+    return _int_value(int(node.value))
+
+
+def _float_value(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise GraphQLError(f"a number is expected, not {_shown(value)}")
+    return repr(value)
+
+
+def _float_literal(node: ValueNode) -> str:
+    if not isinstance(node, IntValueNode | FloatValueNode):
+        raise GraphQLError("a number is expected", node)
+    return node.value
+
+
+def _boolean_value(value: Any) -> str:
+    if not isinstance(value, bool):
+        raise GraphQLError(f"a boolean is expected, not {_shown(value)}")
+    return "true" if value else "false"
+
+
+def _boolean_literal(node: ValueNode) -> str:
+    if not isinstance(node, BooleanValueNode):
+        raise GraphQLError("a boolean is expected", node)
+    return "true" if node.value else "false"
+
+
+def _array_value(value: Any) -> str:
+    return array_literal(value) if isinstance(value, list) else _text_value(value)
+
+
+def _array_literal(node: ValueNode) -> str:
+    return array_literal(json.loads(literal_json(node))) if isinstance(node, ListValueNode) else _text_literal(node)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 50 else f"{text[:47]}..."
+
+
+_TEXT: Final = Form(from_value=_text_value, from_literal=_text_literal)
+_NUMBER: Final = Form(from_value=_number_value, from_literal=_number_literal)
+_ARRAY: Final = Form(from_value=_array_value, from_literal=_array_literal)
+_JSON: Final = Form(from_value=json.dumps, from_literal=literal_json)
+_FORMS: Final[Mapping[str, Form]] = {
+    "Int": Form(from_value=_int_value, from_literal=_int_literal),
+    "Float": Form(from_value=_float_value, from_literal=_float_literal),
+    "Boolean": Form(from_value=_boolean_value, from_literal=_boolean_literal),
+    "String": _TEXT,
+    "json": _JSON,
+    "jsonb": _JSON,
+}
+_BUILT_IN: Final = {
+    "Int": GraphQLInt,
+    "Float": GraphQLFloat,
+    "Boolean": GraphQLBoolean,
+    "String": GraphQLString,
+}

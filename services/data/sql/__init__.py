@@ -1,0 +1,1 @@
+"""How to ask Postgres: a plan → one statement, text and parameters."""

@@ -1,0 +1,139 @@
+"""SQL as a type: text and the values that go with it. The only place where names become SQL.
+
+A fragment is built from templates that stand in this room's source, quoted names and values; there is no way to put
+a string from a request into its text.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from string import Formatter
+from typing import Final, LiteralString
+
+from services.data.catalog.model import PgType, QualifiedName
+from services.data.plan.values import Literal, Source, Value, Variable
+
+_BUILT_IN: Final = "pg_catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of SQL: texts and values in turn."""
+
+    parts: tuple[str | Value, ...] = ()
+
+    def __add__(self, other: "Fragment") -> "Fragment":
+        return Fragment(self.parts + other.parts)
+
+    def render(self) -> tuple[str, tuple[Source, ...]]:
+        """Return the text with `$1`, `$2` … and the source of each, a variable used twice being one parameter."""
+        sources: list[Source] = []
+        numbers: dict[tuple[Source, bool], int] = {}
+        texts: list[str] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                texts.append(part)
+                continue
+            key = (part.source, part.many)
+            number = numbers.get(key)
+            if number is None:
+                sources.append(part.source)
+                number = len(sources)
+                if _shared(part.source):
+                    numbers[key] = number
+            texts.append(_cast(number, part))
+        return "".join(texts), tuple(sources)
+
+
+EMPTY: Final = Fragment()
+
+
+def sql(template: LiteralString, **holes: Fragment) -> Fragment:
+    """Fill a template: `{name}` stands for the fragment given under that name."""
+    parts: list[str | Value] = []
+    for text, hole in _template(template):
+        if text:
+            parts.append(text)
+        if hole is not None:
+            parts.extend(holes[hole].parts)
+    return Fragment(tuple(parts))
+
+
+def join(separator: LiteralString, fragments: Iterable[Fragment]) -> Fragment:
+    """Return the fragments with the separator between them."""
+    parts: list[str | Value] = []
+    for number, fragment in enumerate(fragments):
+        if number:
+            parts.append(separator)
+        parts.extend(fragment.parts)
+    return Fragment(tuple(parts))
+
+
+def identifier(name: str) -> Fragment:
+    """Return a name, quoted."""
+    return Fragment((quote(name),))
+
+
+def qualified(name: QualifiedName) -> Fragment:
+    """Return a table or function with its schema, quoted."""
+    return Fragment((f"{quote(name.schema)}.{quote(name.name)}",))
+
+
+def column(alias: str, name: str) -> Fragment:
+    """Return a column of a relation in the query."""
+    return Fragment((f"{quote(alias)}.{quote(name)}",))
+
+
+def word(name: str) -> Fragment:
+    """Return a GraphQL type name as an SQL string; such names consist of letters, digits and underscores."""
+    if not name.isidentifier():
+        raise ValueError(f"not a name: {name!r}")
+    return Fragment((f"'{name}'::text",))
+
+
+def value(given: Value) -> Fragment:
+    """Return a parameter."""
+    return Fragment((given,))
+
+
+def null_of(type: PgType) -> Fragment:
+    """Return NULL of a type."""
+    return Fragment((f"NULL::{type_name(type)}",))
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def type_name(type: PgType) -> str:
+    """Return a type as SQL spells it."""
+    if type.element is not None:
+        return f"{type_name(type.element)}[]"
+    name = type.name
+    return name.name if name.schema == _BUILT_IN and name.name.isalnum() else f"{quote(name.schema)}.{quote(name.name)}"
+
+
+def _cast(number: int, value: Value) -> str:
+    """Spell a parameter. It travels as text, so that Postgres, not the driver, reads it and names what is wrong."""
+    target, suffix = type_name(value.type), "[]" if value.many else ""
+    if target in ("text", "varchar"):
+        return f"${number}::text{suffix}"
+    if value.many and value.type.element is not None:
+        return f"ARRAY(SELECT e::{target} FROM unnest(${number}::text[]) e)"  # noqa: S608 - names are quoted
+    return f"(${number}::text{suffix})::{target}{suffix}"
+
+
+def _shared(source: Source) -> bool:
+    """Say whether equal sources may be one parameter: not literals, or their values would decide the text."""
+    match source:
+        case Variable():
+            return True
+        case Literal():
+            return False
+    return False
+
+
+@cache
+def _template(template: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((text, hole) for text, hole, _, _ in Formatter().parse(template))

@@ -1,0 +1,52 @@
+"""A plan → one statement: the text to prepare and where its parameters come from. Called by request, once per shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.data.plan.tree import ListQuery, Plan
+from services.data.plan.values import Resolved, Source, resolve
+from services.data.sql.aliases import Aliases
+from services.data.sql.fragment import join, sql
+from services.data.sql.queries import objects_sql, query_sql
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statement:
+    """One SQL statement for one operation.
+
+    Attributes:
+        text: SQL; the same for every operation of the same shape.
+        parameters: where `$1`, `$2` … come from.
+        aliases: the response keys of the roots, in order.
+        streamed: there is one root, a list, and each row of the result is one object of it; otherwise the result is
+            one row with a column per root.
+    """
+
+    text: str
+    parameters: tuple[Source, ...]
+    aliases: tuple[str, ...]
+    streamed: bool
+
+    def bind(self, variables: Mapping[str, Any]) -> list[Resolved]:
+        """Return the parameters for a request with these coerced variables.
+
+        Raises:
+            ValidationFailed: a value that only the request shows to be wrong: a negative limit, a malformed path.
+        """
+        return [resolve(source, variables) for source in self.parameters]
+
+
+def compile_plan(plan: Plan) -> Statement:
+    """Return the statement that answers a plan with at least one root."""
+    aliases = Aliases()
+    match plan.roots:
+        case (root,) if isinstance(root.query, ListQuery):
+            fragment, streamed = objects_sql(root.query, aliases), True
+        case roots:
+            columns = [sql("({query})", query=query_sql(root.query, "", aliases)) for root in roots]
+            fragment, streamed = sql("SELECT {columns}", columns=join(", ", columns)), False
+    text, parameters = fragment.render()
+    return Statement(
+        text=text, parameters=parameters, aliases=tuple(root.alias for root in plan.roots), streamed=streamed
+    )
