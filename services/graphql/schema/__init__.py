@@ -11,9 +11,31 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
 from services.graphql.scalars import SCALARS
-from services.graphql.schema import cloud_hooks, messages, projects, queries, tenants
+from services.graphql.schema import (
+    agents,
+    artifacts,
+    cloud_hooks,
+    logs,
+    messages,
+    projects,
+    queries,
+    runs,
+    states,
+    tenants,
+)
 
-NOUNS: tuple[ModuleType, ...] = (queries, tenants, projects, messages, cloud_hooks)
+NOUNS: tuple[ModuleType, ...] = (
+    queries,
+    tenants,
+    projects,
+    runs,
+    states,
+    logs,
+    messages,
+    agents,
+    artifacts,
+    cloud_hooks,
+)
 """In the order in which their fields stand in the contract."""
 
 
