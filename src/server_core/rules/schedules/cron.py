@@ -26,6 +26,7 @@ _MAX_YEARS_BETWEEN_MATCHES = 50
 _FIELD_COUNTS = (5, 6)
 _MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY = range(5)
 _EQUAL_RANGE = re.compile(r"^(\w+)-\1(/\d+)?$")
+_TO_SEVEN = re.compile(r"-7(?=/|$)")
 _OPEN_RANGE = re.compile(r"^(\w+)/(\d+)$")
 
 
@@ -91,6 +92,9 @@ def _in_reference_dialect(expression: str) -> str:
         items = field.split(",")
         if index == _WEEKDAY:
             items = [_OPEN_RANGE.sub(r"\1-7/\2", item) for item in items]
+            if len(fields) == 6:
+                # Beside seconds the reference never matches a 7; alone it is taken for Sunday here.
+                items = [_TO_SEVEN.sub("-6", item) for item in items if item != "7"] or ["0"]
         items = [_EQUAL_RANGE.sub(r"\1", item) for item in items]
         if index == _DAY:
             if any("w" in item for item in items):
@@ -172,7 +176,7 @@ def _walls(fields: CronFields, reference: datetime, zone: ZoneInfo, *, day_or: b
                 adjusted = (result - lag).astimezone(zone)
                 if _offset(adjusted) == _offset(shown):
                     result, shown = result - lag, adjusted
-            settled = result
+                settled = result
         position = result
         yield shown.replace(tzinfo=None, fold=0)
 

@@ -42,6 +42,9 @@ def _on_date(month: int, day: int) -> Filter:
 
 def _between_dates(start_month: int, start_day: int, end_month: int, end_day: int) -> Filter:
     start, end = (start_month, start_day), (end_month, end_day)
+    if start_month == end_month:
+        # The reference wraps by months alone: within one month a later start holds on no day.
+        return lambda moment: start <= (moment.month, moment.day) <= end
     return lambda moment: _between((moment.month, moment.day), start, end)
 
 

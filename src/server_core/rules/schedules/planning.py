@@ -1,0 +1,48 @@
+"""A stored schedule and what was planned before → the runs to make now, with their keys (actions.md §5.2).
+
+Called by server_core.actions.schedules, in a thread: a large schedule takes milliseconds, a hostile one more.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from server_core.rules.schedules.document import parse_schedule
+from server_core.rules.schedules.keys import has_own_attributes, idempotency_key
+from server_core.rules.schedules.schedule import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """A run that should exist.
+
+    Attributes:
+        event: when, and with what of its clock.
+        idempotency_key: names the run; equal plans have equal keys.
+        repeats: it is wanted in every plan until its time, so it may exist already. Others are wanted once.
+    """
+
+    event: Event
+    idempotency_key: str
+    repeats: bool
+
+
+def plan_runs(document: Any, *, last: datetime | None, now: datetime, max_runs: int) -> list[PlannedRun]:
+    """Return the runs of the next events that are not planned yet.
+
+    Args:
+        document: the schedule document of the flow group, or else of the flow.
+        last: the latest start time planned before; None counts as now.
+        now: the reference instant.
+        max_runs: how many events to look at; those planned before count.
+
+    Raises:
+        InvalidInput: the document is not a schedule.
+    """
+    planned = []
+    for event in parse_schedule(document).next(max_runs, after=now, inclusive=True):
+        repeats = has_own_attributes(event.parameter_defaults, event.labels)
+        if repeats or event.start_time > (last or now):
+            key = idempotency_key(event.start_time, event.parameter_defaults, event.labels)
+            planned.append(PlannedRun(event=event, idempotency_key=key, repeats=repeats))
+    return planned
