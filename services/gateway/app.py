@@ -26,7 +26,7 @@ from services.gateway.edge import Edge
 from services.gateway.introspection import Introspector
 from services.gateway.merge import merge
 from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
-from services.gateway.schemas import Schemas
+from services.gateway.schemas import PATIENCE_SECONDS, RETRY_SECONDS, Schemas
 from services.gateway.split import Step
 from services.gateway.stitch import Owner
 from services.gateway.variables import check
@@ -38,15 +38,31 @@ _DOWN = frozenset({"postgres-error", "API_ERROR"})
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, *, data: GraphQLService, actions: GraphQLService) -> Starlette:
+def create_app(
+    settings: Settings,
+    *,
+    data: GraphQLService,
+    actions: GraphQLService,
+    retry_seconds: float = RETRY_SECONDS,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Starlette:
     """Make the ASGI application; its lifespan starts and stops both services.
 
     Args:
         settings: limits of the endpoint (`gateway.*`).
         data: answers the table queries.
         actions: answers the mutations and computed queries; wins where both have a field.
+        retry_seconds: pause between attempts to learn the services' schemas.
+        patience_seconds: how long a request waits for the schemas before it is refused.
     """
-    gateway = Gateway(settings, {Owner.DATA: data, Owner.ACTIONS: actions})
+    services = {Owner.DATA: data, Owner.ACTIONS: actions}
+    schemas = Schemas(
+        services,
+        depth_limit=settings.gateway.depth_limit,
+        retry_seconds=retry_seconds,
+        patience_seconds=patience_seconds,
+    )
+    gateway = Gateway(services, schemas)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -59,9 +75,9 @@ def create_app(settings: Settings, *, data: GraphQLService, actions: GraphQLServ
 class Gateway:
     """Answers operations by asking the upstreams."""
 
-    def __init__(self, settings: Settings, services: Mapping[Owner, GraphQLService]) -> None:
+    def __init__(self, services: Mapping[Owner, GraphQLService], schemas: Schemas) -> None:
         self._services = services
-        self._schemas = Schemas(services, depth_limit=settings.gateway.depth_limit)
+        self._schemas = schemas
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

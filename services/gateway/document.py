@@ -27,7 +27,7 @@ from services.gateway.split import Fragments, RootField, Step, narrow, opens_fra
 from services.gateway.stitch import Owner, StitchedSchema
 from services.gateway.variables import Variable, declared
 
-TOKEN_LIMIT = 200_000
+TOKEN_LIMIT = 100_000
 """Most tokens of a document. The 1.x client writes the id of every finished task run of a flow run into a query."""
 _PLANS = 2_000
 _PLANNED_CHARACTERS = 4_000_000

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
@@ -84,8 +84,7 @@ class Edge:
             body = inflate(received, headers.get("content-encoding", ""), self._settings.body_limit_bytes)
             operations = read_body(body, forwarded)
             if isinstance(operations, list):
-                members = await asyncio.gather(*map(self._member, operations))
-                return b"[" + b",".join(members) + b"]"
+                return await self._batch(operations)
             return (await self._execute(operations)).body
         if method == "GET":
             return await self._get(scope, headers, forwarded)
@@ -110,14 +109,23 @@ class Edge:
             raise _Reply(200, _PLAYGROUND.read_bytes(), "text/html; charset=utf-8")
         raise _Reply(400, b"GET query missing.", "text/plain; charset=utf-8")
 
-    async def _member(self, operation: GraphQLRequest | Refusal) -> bytes:
-        """Answer one member of a batch; its failure is its own."""
+    async def _batch(self, operations: Sequence[GraphQLRequest | Refusal]) -> bytes:
+        """Answer a batch, all members at once; each one's failure is its own."""
+        members = await asyncio.gather(*map(self._member, operations))
+        refusals = [each for each in members if isinstance(each, Refusal)]
+        if len(refusals) == len(members) and all(each.status == 503 for each in refusals):
+            raise refusals[0]  # the server is not ready for any of it: the client shall send the whole again
+        return (
+            b"[" + b",".join((each.response() if isinstance(each, Refusal) else each).body for each in members) + b"]"
+        )
+
+    async def _member(self, operation: GraphQLRequest | Refusal) -> GraphQLResponse | Refusal:
         if isinstance(operation, Refusal):
-            return operation.response().body
+            return operation
         try:
-            return (await self._execute(operation)).body
+            return await self._execute(operation)
         except Refusal as refusal:
-            return refusal.response().body
+            return refusal
 
     async def _execute(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
         try:

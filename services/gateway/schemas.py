@@ -14,8 +14,8 @@ from services.gateway.introspection import Introspector
 from services.gateway.refusal import INTERNAL, Refusal
 from services.gateway.stitch import Owner, stitch
 
-_RETRY_SECONDS = 3.0
-_PATIENCE_SECONDS = 2.0
+RETRY_SECONDS = 3.0
+PATIENCE_SECONDS = 2.0
 _QUERY = get_introspection_query(descriptions=True)
 _log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class Schemas:
         services: Mapping[Owner, GraphQLService],
         *,
         depth_limit: int,
-        retry_seconds: float = _RETRY_SECONDS,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._services = services
         self._depth_limit = depth_limit

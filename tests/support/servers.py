@@ -1,101 +1,106 @@
-"""The real server as child processes, in both ways it can be run, and its two windows: GraphQL and SQL."""
+"""Servers on loopback for tests: an ASGI app under uvicorn, and a raw one that says what it is told to say."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import httpx
-
-from server_core.db.session import Database, Row
-from tests.support.processes import Machine, Process
+import uvicorn
 
 
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    """A server that answers.
+class _Quiet(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the test run."""
+        yield
+
+
+@asynccontextmanager
+async def listening(app: Any, *, at: int = 0) -> AsyncIterator[str]:
+    """Serve an ASGI app on a port of this machine (0: a free one); yields its base URL."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", at))
+        listener.listen()
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False)
+        server = _Quiet(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        # A listening socket takes connections before the server accepts them: nobody needs to wait.
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class RawServer:
+    """Serves each connection by the next of its talks; counts what arrives.
 
     Attributes:
-        url: its one endpoint.
-        database: its database, seen from outside.
-        http: client to speak to it.
-        processes: what it consists of, by name.
+        port: where it listens.
+        requests: head and body of every complete request, in order.
+        connections: connections accepted.
     """
 
-    url: str
-    database: Database
-    http: httpx.AsyncClient
-    processes: Mapping[str, Process]
+    def __init__(self, *talks: Talk) -> None:
+        self._talks = list(talks)
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+        self.requests: list[bytes] = []
+        self.connections = 0
 
-    async def post(self, query: str, variables: Mapping[str, Any] | None = None) -> httpx.Response:
-        """Send an operation as the 1.4.1 client does: to `/`, `variables` as a string that holds JSON."""
-        body = {"query": query, "variables": json.dumps(variables)}
-        return await self.http.post("/", json=body, headers={"X-PREFECT-CORE-VERSION": "1.4.1"})
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["RawServer"]:
+        """Listen while the context is entered."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            self._server.close()
+            for writer in self._writers:
+                writer.close()
 
-    async def query(self, query: str, variables: Mapping[str, Any] | None = None) -> Any:
-        """Send an operation and return its `data`.
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = self._talks[min(self.connections, len(self._talks) - 1)]
+        self.connections += 1
+        self._writers.append(writer)
+        try:
+            await talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            writer.close()
 
-        Raises:
-            AssertionError: the answer has `errors`, or another status than 200.
-        """
-        response = await self.post(query, variables)
-        answer = response.json()
-        assert response.status_code == 200, (response.status_code, answer)
-        assert set(answer) == {"data"}, answer
-        return answer["data"]
-
-    async def mutate(self, field: str, **input: Any) -> Any:
-        """Send a mutation with one `input` and return its payload; see query."""
-        selection = input.pop("select", "id")
-        document = f"mutation($input: {field}_input!) {{ {field}(input: $input) {{ {selection} }} }}"
-        return (await self.query(document, {"input": input}))[field]
-
-    async def rows(self, sql: str, *arguments: Any) -> list[Row]:
-        """Return rows of its database."""
-        async with self.database.read() as session:
-            return await session.fetch(sql, *arguments)
-
-    async def value(self, sql: str, *arguments: Any) -> Any:
-        """Return one value of its database."""
-        async with self.database.read() as session:
-            return await session.fetch_value(sql, *arguments)
-
-
-@asynccontextmanager
-async def one_process(database_url: str, home: Path) -> AsyncIterator[Server]:
-    """Run `prefect-server start` on a database."""
-    async with AsyncExitStack() as stack:
-        machine = await stack.enter_async_context(Machine(home))
-        process = await machine.run("start", "--port", "0", "--database-url", database_url)
-        yield await _open(stack, await process.url(), database_url, {"start": process})
-        assert await process.stop() == 0, process.output
-
-
-@asynccontextmanager
-async def four_processes(database_url: str, home: Path) -> AsyncIterator[Server]:
-    """Run `prefect-server services …` for each service, after `database upgrade`."""
-    async with AsyncExitStack() as stack:
-        machine = Machine(home, PREFECT_SERVER__DATABASE__CONNECTION_URL=database_url)
-        await stack.enter_async_context(machine)
-        upgrade = await machine.run("database", "upgrade")
-        assert await upgrade.wait() == 0, upgrade.output
-        data = await machine.run("services", "data", "--port", "0")
-        graphql = await machine.run("services", "graphql", "--port", "0")
-        towel = await machine.run("services", "towel")
-        gateway = await machine.run(
-            *("services", "gateway", "--port", "0"),
-            PREFECT_SERVER__GATEWAY__DATA_URL=f"{await data.url()}/v1alpha1/graphql",
-            PREFECT_SERVER__GATEWAY__GRAPHQL_URL=f"{await graphql.url()}/graphql/",
+    async def heard(self, reader: asyncio.StreamReader) -> bytes:
+        """Read one request."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
         )
-        processes = {"gateway": gateway, "towel": towel, "graphql": graphql, "data": data}
-        yield await _open(stack, await gateway.url(), database_url, processes)
-        for process in processes.values():
-            assert await process.stop() == 0, process.output
+        request = head + await reader.readexactly(length)
+        self.requests.append(request)
+        return request
 
+    def saying(self, *pieces: bytes, close: bool = False) -> Talk:
+        """Return a talk that answers every request with these pieces, flushed one by one."""
 
-async def _open(stack: AsyncExitStack, url: str, database_url: str, processes: Mapping[str, Process]) -> Server:
-    database = await stack.enter_async_context(Database(database_url))
-    http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False))
-    return Server(url=url, database=database, http=http, processes=processes)
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                await self.heard(reader)
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                if close:
+                    writer.close()
+                    return
+
+        return talk
+
+    def then(self, *talks: Talk) -> None:
+        """Set what connections get, in order; the last for all that follow."""
+        self._talks = list(talks)

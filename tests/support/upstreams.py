@@ -132,6 +132,28 @@ class SchemaService:
         return shaped
 
 
+class Overridden:
+    """A service that shows its schema, and answers everything else by a function."""
+
+    def __init__(self, service: SchemaService, answer: Callable[[GraphQLRequest], GraphQLResponse]) -> None:
+        self._service = service
+        self._answer = answer
+
+    async def start(self) -> None:
+        """Start the service."""
+        await self._service.start()
+
+    async def stop(self) -> None:
+        """Stop the service."""
+        await self._service.stop()
+
+    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
+        """Answer by the function, unless it is the schema that is asked for."""
+        if "__schema" in request.query:
+            return await self._service.execute(request)
+        return self._answer(request)
+
+
 def _resolve(resolver: Any) -> Resolver:
     def resolve(_source: object, _info: object, **arguments: Any) -> Any:
         return resolver(**arguments) if callable(resolver) else resolver
