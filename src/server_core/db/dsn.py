@@ -1,15 +1,42 @@
 """Database URLs: any spelling people use → the plain libpq-style DSN that asyncpg reads. Called by db and the CLI."""
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from server_core.errors import ConfigError
 
 _SCHEME = re.compile(r"^(?:postgres|postgresql|pgsql)(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
 
+_LIBPQ_ONLY = frozenset(
+    {
+        "channel_binding",
+        "connect_timeout",
+        "fallback_application_name",
+        "gssencmode",
+        "hostaddr",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "prepared_statement_cache_size",
+        "require_auth",
+        "requirepeer",
+        "sslcertmode",
+        "sslcompression",
+        "sslsni",
+        "tcp_user_timeout",
+    }
+)
+"""Parameters about the connection that other drivers take. asyncpg would send them to Postgres, which refuses them."""
+
+_SECRET = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&]*", re.IGNORECASE)
+
 
 def plain_dsn(url: str) -> str:
-    """Return the URL with the scheme `postgresql`, whatever driver suffix it had.
+    """Return the URL with the scheme `postgresql`, whatever driver suffix it had, without what asyncpg cannot read.
+
+    What is left is unchanged, to the letter: percent-encoding is the driver's business.
 
     Raises:
         ConfigError: it is not a Postgres URL.
@@ -18,12 +45,35 @@ def plain_dsn(url: str) -> str:
     match = _SCHEME.match(url)
     if match is None:
         raise ConfigError("database.connection_url must start with postgresql://")
-    return "postgresql://" + url[match.end() :]
+    place, mark, query = url[match.end() :].partition("?")
+    try:
+        _ = urlsplit("postgresql://" + place).port
+    except ValueError:
+        if "," not in place:  # several hosts are legal, and only the driver can read them
+            raise ConfigError(
+                "database.connection_url cannot be read: write special characters in the user name and the password"
+                " percent-encoded (/ as %2F, # as %23, ? as %3F, [ as %5B)"
+            ) from None
+    parameters = [_parameter(text) for text in query.split("&") if text]
+    kept = "&".join(text for text in parameters if text is not None)
+    return f"postgresql://{place}{mark if kept else ''}{kept}"
 
 
 def redacted(url: str) -> str:
-    """Return the URL without its password, for messages."""
-    parts = urlsplit(plain_dsn(url))
-    credentials, at, place = parts.netloc.rpartition("@")
+    """Return the URL without its password, for messages. Rather hides too much than too little."""
+    match = _SCHEME.match(url.strip())
+    if match is None:
+        return "***"
+    rest = _SECRET.sub(r"\1=***", url.strip()[match.end() :])
+    credentials, at, place = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{user}{':***' if colon else ''}{at}{place}"))
+    return f"postgresql://{user}{':***' if colon else ''}{at}{place}"
+
+
+def _parameter(text: str) -> str | None:
+    """Return one `name=value` as asyncpg reads it, None to leave it out."""
+    name, _, value = text.partition("=")
+    name = unquote(name)
+    if name == "ssl":  # SQLAlchemy's word for it
+        return f"sslmode={'require' if value.lower() in ('true', '1') else value}"
+    return None if name in _LIBPQ_ONLY else text

@@ -7,8 +7,8 @@ once agree on who upgrades by one advisory lock, held on a connection of its own
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -198,12 +199,29 @@ async def _opened(dsn: str) -> AsyncIterator["Connection"]:
     except (ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
         raise ConfigError(f"database.connection_url cannot be used: {place} ({_line(error)})") from error
     try:
-        yield connection
+        with _explained(place):
+            yield connection
     finally:
         await connection.close()
 
 
-def _line(error: BaseException) -> str:
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    """Say in our words what goes wrong after the connection was made; other errors are defects and stay as they are."""
+    try:
+        yield
+    except (asyncpg.PostgresError, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if getattr(cause, "sqlstate", None) == asyncpg.InsufficientPrivilegeError.sqlstate:
+            raise ConfigError(
+                f"The role may not make the schema: {place} ({_line(cause)}); let it own the database"
+            ) from error
+        if isinstance(error, NOT_READY) or getattr(error, "connection_invalidated", False):
+            raise Unavailable(f"The database went away: {place} ({_line(cause)})") from error
+        raise
+
+
+def _line(error: BaseException | None) -> str:
     """Return an error as one line of text."""
     return " ".join(str(error).split()) or type(error).__name__
 

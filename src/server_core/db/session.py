@@ -16,7 +16,14 @@ import asyncpg
 
 from server_core.config import DatabaseSettings
 from server_core.db.dsn import plain_dsn
-from server_core.errors import ForeignKeyViolation, InvalidInput, ServerError, Unavailable, UniquenessViolation
+from server_core.errors import (
+    ConstraintViolation,
+    ForeignKeyViolation,
+    InvalidInput,
+    ServerError,
+    Unavailable,
+    UniquenessViolation,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +33,14 @@ Row = asyncpg.Record
 
 _LOST = (
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
     OSError,
 )
+"""The network, a restart, a fail-over, a deadlock: nothing was changed and another attempt may succeed."""
 
 
 class ReadSession:
@@ -207,9 +215,13 @@ def translate(error: BaseException) -> ServerError | None:
             return UniquenessViolation()
         case asyncpg.ForeignKeyViolationError():
             return ForeignKeyViolation()
+        case asyncpg.NotNullViolationError():
+            return ConstraintViolation("Not-NULL violation.")
         case asyncpg.DataError():
             return InvalidInput(f"Invalid value: {error}")
-        case _ if isinstance(error, _LOST):
+        case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):
+            return None  # the driver was used wrongly: a defect of ours, which another attempt does not mend
+        case _ if isinstance(error, (*_LOST, asyncpg.InterfaceError)):
             logger.warning("database unreachable: %s", error)
             return Unavailable("The database cannot be reached; try again.")
     return None

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from server_core.db.session import Database
-from server_core.errors import ForeignKeyViolation, InvalidInput, UniquenessViolation
+from server_core.errors import ConstraintViolation, ForeignKeyViolation, InvalidInput, UniquenessViolation
 from tests.support.cluster import TABLES
 from tests.support.factories import (
     insert,
@@ -148,3 +148,18 @@ async def test_defaults(database: Database) -> None:
     assert (agent["labels"], agent["last_queried"]) == ([], agent["created"])
     assert (bare["parameters"], bare["settings"], bare["archived"]) == ({}, {}, False)
     assert (bare["is_schedule_active"], bare["tenant_id"], bare["version"]) == (False, None, None)
+
+
+@pytest.mark.parametrize("value", ["no number", 2**40, None])
+async def test_a_value_that_does_not_fit_is_the_clients_mistake(database: Database, value: object) -> None:
+    async with database.transaction() as session:
+        flow = await make_flow(session)
+    with pytest.raises((InvalidInput, ConstraintViolation)):
+        async with database.transaction() as session:
+            await make_flow_run(session, flow=flow, version=value)
+
+
+async def test_a_zero_character_is_the_clients_mistake(database: Database) -> None:
+    with pytest.raises(InvalidInput):
+        async with database.transaction() as session:
+            await insert_tenant(session, name="a\0b")

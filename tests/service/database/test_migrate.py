@@ -1,0 +1,154 @@
+"""Which databases are taken, made and refused (schema.md §1, §2), and by whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import quote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import pytest
+
+from server_core.db.migrate import BASELINE, LEGACY_REVISIONS, current_revision, upgrade
+from server_core.db.session import Database
+from server_core.errors import ConfigError
+from tests.service.database.catalog import describe, expected
+from tests.support.cluster import Cluster, connected
+from tests.support.factories import make_flow, make_flow_run
+
+
+async def stamp(dsn: str, revision: str) -> None:
+    """Make a database that says it is at a revision and holds nothing else."""
+    async with connected(dsn) as connection:
+        await connection.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        await connection.execute("INSERT INTO alembic_version VALUES ($1)", revision)
+
+
+async def test_an_empty_database_gets_everything(empty_database_url: str) -> None:
+    assert await current_revision(empty_database_url) is None
+    await upgrade(empty_database_url)
+    assert await current_revision(empty_database_url) == BASELINE
+
+
+async def test_servers_that_start_at_once_do_not_collide(empty_database_url: str) -> None:
+    await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
+    assert await current_revision(empty_database_url) == BASELINE
+
+
+async def test_a_legacy_database_is_taken_as_it_is(empty_database_url: str) -> None:
+    await stamp(empty_database_url, BASELINE)
+    async with connected(empty_database_url) as connection:
+        before = await describe(connection)
+    await upgrade(empty_database_url)
+    async with connected(empty_database_url) as connection:
+        assert await describe(connection) == before
+
+
+@pytest.mark.parametrize("revision", sorted(LEGACY_REVISIONS)[:2])
+async def test_an_older_legacy_database_is_refused(empty_database_url: str, revision: str) -> None:
+    await stamp(empty_database_url, revision)
+    with pytest.raises(ConfigError, match="upgrade with the last legacy release first") as caught:
+        await upgrade(empty_database_url)
+    assert revision in caught.value.message
+    assert await current_revision(empty_database_url) == revision
+
+
+async def test_a_newer_database_is_refused(empty_database_url: str) -> None:
+    await stamp(empty_database_url, "0123456789ab")
+    with pytest.raises(ConfigError, match=r"0123456789ab.*does not know"):
+        await upgrade(empty_database_url)
+
+
+async def test_tables_without_a_revision_are_refused(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        await connection.execute("CREATE TABLE flow (id int)")
+        before = await describe(connection)
+    with pytest.raises(ConfigError, match="already has tables named flow"):
+        await upgrade(empty_database_url)
+    async with connected(empty_database_url) as connection:
+        assert await describe(connection) == before
+
+
+async def test_other_schemas_are_left_alone(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        await connection.execute("CREATE SCHEMA hdb_catalog; CREATE TABLE hdb_catalog.flow (id int)")
+    await upgrade(empty_database_url)
+    async with connected(empty_database_url) as connection:
+        columns = await connection.fetch(
+            "SELECT attname FROM pg_attribute WHERE attnum > 0 AND attrelid = $1::regclass", "hdb_catalog.flow"
+        )
+    assert [row["attname"] for row in columns] == ["id"]
+
+
+async def test_a_failed_upgrade_leaves_nothing(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        # Taken by someone else: the last step of the baseline fails.
+        await connection.execute("CREATE SCHEMA utility; CREATE TYPE utility.traversal AS (nothing int)")
+    with pytest.raises(Exception, match="traversal"):
+        await upgrade(empty_database_url)
+    assert await current_revision(empty_database_url) is None
+    async with connected(empty_database_url) as connection:
+        assert [line for line in await describe(connection) if "public." in line] == []
+
+
+ROLE = "Prefect Server"
+PASSWORD = "p@:/%?#& '\"\\"
+
+
+@pytest.fixture
+async def hostile_url(cluster: Cluster, empty_database_url: str) -> AsyncIterator[str]:
+    """DSN of an empty database owned by a role without rights, with an odd name, password and search_path."""
+    role = f"{ROLE} {uuid4().hex[:8]}"
+    database = urlsplit(empty_database_url).path[1:]
+    async with connected(cluster.dsn) as connection:
+        if not await connection.fetchval("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user"):
+            pytest.skip("the role of TEST_DATABASE_URL may not create roles")
+        literal = await connection.fetchval("SELECT quote_literal($1::text)", PASSWORD)
+        await connection.execute(f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOCREATEDB PASSWORD {literal}')
+        await connection.execute(f'GRANT "{role}" TO current_user')
+        await connection.execute(f"ALTER ROLE \"{role}\" SET search_path TO ''")
+        await connection.execute(f"ALTER ROLE \"{role}\" SET timezone TO 'Asia/Tokyo'")
+        await connection.execute(f'ALTER DATABASE "{database}" OWNER TO "{role}"')
+    async with connected(empty_database_url) as connection:
+        if await connection.fetchval("SELECT current_setting('server_version_num')::int < 150000"):
+            await connection.execute(f'ALTER SCHEMA public OWNER TO "{role}"')
+    parts = urlsplit(empty_database_url)
+    place = parts.netloc.rpartition("@")[2]
+    netloc = f"{quote(role, safe='')}:{quote(PASSWORD, safe='')}@{place}"
+    yield urlunsplit(parts._replace(scheme="postgresql+asyncpg", netloc=netloc))
+    async with connected(cluster.dsn) as connection:
+        await connection.execute(f'ALTER DATABASE "{database}" OWNER TO current_user')
+    async with connected(empty_database_url) as connection:
+        await connection.execute(f'REASSIGN OWNED BY "{role}" TO current_user; DROP OWNED BY "{role}"')
+        await connection.execute(f'DROP ROLE "{role}"')
+
+
+async def test_a_role_without_rights_and_with_an_empty_search_path(hostile_url: str, empty_database_url: str) -> None:
+    await asyncio.gather(upgrade(hostile_url), upgrade(hostile_url))
+    async with connected(empty_database_url) as connection:
+        found = await describe(connection)
+        trigrams = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
+        assert sorted(found) == sorted(expected(trigrams=trigrams))
+    async with Database(hostile_url) as database:
+        async with database.transaction() as session:
+            flow = await make_flow(session, tasks=2, edges=[(0, 1)])
+            run_id = await make_flow_run(session, flow=flow, state="Running", version=1)
+            run = await session.fetch_row("SELECT state, created FROM flow_run WHERE id = $1", run_id)
+            walked = await session.fetch("SELECT * FROM utility.downstream_tasks($1)", [flow.task_ids[0]])
+            assert await session.fetch_value("SHOW timezone") == "UTC"
+        assert run is not None
+        assert run["state"] == "Running"
+        assert len(walked) == 2
+        # A connection that was lent out and reset still finds its tables.
+        async with database.connection() as connection:
+            await connection.execute("SET search_path TO pg_catalog")
+        async with database.read() as session:
+            assert await session.fetch_value("SELECT count(*) FROM flow_run") == 1
+
+
+async def test_a_role_that_may_not_create_is_told_so(hostile_url: str, empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        await connection.execute("ALTER SCHEMA public OWNER TO current_user")
+        await connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    with pytest.raises(ConfigError, match=r"may not make the schema: .*permission denied") as caught:
+        await upgrade(hostile_url)
+    assert quote(PASSWORD, safe="") not in caught.value.message
+    assert await current_revision(empty_database_url) is None

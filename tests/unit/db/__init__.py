@@ -1,0 +1,1 @@
+"""URLs and the translation of driver errors."""
