@@ -1,8 +1,8 @@
-"""Verbs that plan the runs of schedules (actions.md §5.2). Called by the towel's scheduler for pages of flows, and by the
-verbs that turn a schedule on or change one.
+"""Verbs that plan the runs of schedules (actions.md §5.2). Called by the towel's scheduler for pages of flows, and by
+the verbs that turn a schedule on or change one.
 
-Statements do not grow with the number of flows; a run, its state and its flag are one transaction; a flow that cannot be
-planned is logged and left out.
+Statements do not grow with the number of flows; a run, its state and its flag are one transaction; a flow that cannot
+be planned is logged and left out.
 """
 
 import asyncio

@@ -35,7 +35,10 @@ async def fetch_plans(session: ReadSession, *, flow_ids: Sequence[UUID]) -> list
     """
     return await session.fetch(
         """
-        SELECT flow.id AS flow_id, coalesce(nullif(flow_group.schedule, 'null'), flow.schedule) AS schedule, planned.last
+        SELECT
+            flow.id AS flow_id,
+            coalesce(nullif(flow_group.schedule, 'null'), flow.schedule) AS schedule,
+            planned.last
         FROM flow
         JOIN flow_group ON flow_group.id = flow.flow_group_id
         LEFT JOIN LATERAL (
