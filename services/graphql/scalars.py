@@ -60,7 +60,10 @@ def parse_string_literal(parse: Any) -> Any:
     """Return a literal parser that hands the text of a string literal to `parse` and refuses other literals."""
 
     def parse_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> Any:
-        return parse(node.value if isinstance(node, StringValueNode) else value_from_ast_untyped(node))
+        try:
+            return parse(node.value if isinstance(node, StringValueNode) else value_from_ast_untyped(node))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
 
     return parse_literal
 
@@ -75,11 +78,11 @@ def parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None)
         try:
             return json.loads(node.value)
         except (ValueError, RecursionError) as error:
-            raise GraphQLError(f"Could not parse JSON: invalid value {_shown(node.value)}.") from error
+            raise GraphQLError(f"Could not parse JSON: invalid value {_shown(node.value)}.", node) from error
     try:
         return int(node.value) if isinstance(node, IntValueNode) else value_from_ast_untyped(node, variables)
     except ValueError as error:
-        raise GraphQLError("Could not parse JSON: invalid value.") from error
+        raise GraphQLError("Could not parse JSON: invalid value.", node) from error
 
 
 def _scalar(python_type: object, name: str, serialize: Any, parse_value: Any, parse_literal: Any) -> ScalarDefinition:

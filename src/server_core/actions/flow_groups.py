@@ -10,7 +10,6 @@ from uuid import UUID
 from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
-from server_core.actions.flows import RUNS_AT_ACTIVATION
 from server_core.actions.removal import delete_runs_of_flows
 from server_core.actions.schedules import schedule_runs_in
 from server_core.errors import InvalidInput
@@ -106,7 +105,9 @@ async def _replace_schedule(context: ActionContext, flow_group_id: UUID, schedul
         await flows.delete_planned_runs(session, flow_ids=flow_ids)
         active = await store.fetch_active_flow_ids(session, flow_group_id=flow_group_id)
         if schedule is not None and active:
-            planned = await schedule_runs_in(session, context, flow_ids=active, max_runs=RUNS_AT_ACTIVATION)
+            planned = await schedule_runs_in(
+                session, context, flow_ids=active, max_runs=context.settings.towel.max_scheduled_runs_per_flow
+            )
             changes = planned.changes
     notify(context, changes)
     return True

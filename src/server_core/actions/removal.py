@@ -10,7 +10,9 @@ BATCH_SIZE = 200
 """Flow runs per statement; each takes its task runs, states and logs along."""
 
 
-async def delete_runs_of_flows(context: ActionContext, *, flow_ids: Sequence[UUID]) -> int:
+async def delete_runs_of_flows(
+    context: ActionContext, *, flow_ids: Sequence[UUID], batch_size: int = BATCH_SIZE
+) -> int:
     """Delete all runs of some flows and return how many there were (demand 20).
 
     Not one transaction: a call that is interrupted has deleted part of the runs, and a repeated one the rest.
@@ -18,8 +20,8 @@ async def delete_runs_of_flows(context: ActionContext, *, flow_ids: Sequence[UUI
     deleted = 0
     while flow_ids:
         async with context.database.transaction() as session:
-            count = await store.delete_some_runs(session, flow_ids=flow_ids, limit=BATCH_SIZE)
+            count = await store.delete_some_runs(session, flow_ids=flow_ids, limit=batch_size)
         deleted += count
-        if count < BATCH_SIZE:
+        if count < batch_size:
             break
     return deleted

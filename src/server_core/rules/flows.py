@@ -243,8 +243,10 @@ def _tags(value: object, where: str) -> list[Any]:
 
 
 def _trigger(value: object, where: str) -> str | None:
+    if value is None:
+        return None
     name = value.get("fn") if isinstance(value, dict) else value
-    if isinstance(name, str) or value is None:
+    if isinstance(name, str):
         return name
     raise _invalid(f"{where}.trigger", 'a string or {"fn": name}')
 

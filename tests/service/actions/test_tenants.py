@@ -182,4 +182,3 @@ async def test_an_unreachable_database_is_worth_another_try(database: Database) 
     with pytest.raises(Exception, match="database") as caught:
         await tenants.create_tenant(closed, name="x")
     assert getattr(caught.value, "code", None) == "API_ERROR"
-
