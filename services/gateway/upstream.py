@@ -8,6 +8,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import Mapping
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 import httptools
@@ -207,8 +208,8 @@ class _Connection(asyncio.Protocol):
         self._framed = self._headed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (create_connection makes no other)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's; create_connection makes only this kind.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done() or self._parser is None:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
+import httpx
+
 from server_core.config import Settings
 
 HTTP_SERVICES = ("gateway", "data", "graphql")
@@ -60,6 +62,13 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     """Open what an app needs to answer, and close it at the end."""
     async with app.router.lifespan_context(app):
         yield
+
+
+async def until_it_answers(app: Any) -> None:
+    """Return when the whole server answers a query; the gateway itself waits a little for its schema."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+        while (await client.post("/", json={"query": "{ __typename }"})).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            pass
 
 
 def _load(path: str) -> Any:

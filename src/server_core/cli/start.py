@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from server_core.cli.assemble import lifespan, towel, whole_server
+from server_core.cli.assemble import lifespan, towel, until_it_answers, whole_server
 from server_core.cli.embedded import start_embedded
 from server_core.cli.lifetime import Lifetime, bind, run, url_of
 from server_core.cli.readiness import prepare
@@ -63,6 +63,7 @@ async def _start(lifetime: Lifetime, settings: Settings, sockets: list[socket.so
     app = whole_server(settings, dsn)
     loops = towel(settings, dsn)
     async with lifespan(app):
+        await lifetime.unless_stopped(until_it_answers(app))
         await loops.start()
         await asyncio.gather(
             lifetime.serve(

@@ -31,12 +31,10 @@ async def locked_tenants(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.
     """Hold up every query on tenants until the block ends."""
     connection = await asyncpg.connect(dsn)
     try:
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE public.tenant IN ACCESS EXCLUSIVE MODE")
-            yield connection
+        await connection.execute("BEGIN; LOCK TABLE public.tenant IN ACCESS EXCLUSIVE MODE")
+        yield connection
     finally:
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            await connection.close()
+        connection.terminate()
 
 
 async def held_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

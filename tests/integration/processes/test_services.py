@@ -29,8 +29,8 @@ async def test_four_processes_are_one_server(machine: Machine) -> None:
     await graphql(url, CREATE, input={"tenant_id": tenants[0]["id"], "name": "split"})
     assert await graphql(url, "{ project { name } hello }") == {"project": [{"name": "split"}], "hello": "👋"}
     async with httpx.AsyncClient() as client:
-        for service in (data, actions, gateway):
-            assert (await client.get(f"{await service.url()}/health")).json()["status"] == "ok"
+        for service, path in ((data, "healthz"), (actions, "health"), (gateway, "health")):
+            assert (await client.get(f"{await service.url()}/{path}")).json()["status"] == "ok"
     for service in (gateway, towel, actions, data):
         assert await service.stop(seconds=10) == 0
         assert "Traceback" not in service.output
@@ -81,6 +81,12 @@ async def test_dev_services_runs_all_on_the_dev_database_and_stops_all(machine: 
     url = (await services.line(r"gateway \| .*ready at (\S+)"))[1]
     for line in (r"data    \| .*ready at", r"graphql \| .*ready at", r"towel   \| .*is ready"):
         await services.line(line)
+
+    async def ready() -> bool:
+        async with httpx.AsyncClient(timeout=10) as client:
+            return (await client.post(url, json={"query": "{ tenant { id } }"})).status_code == 200
+
+    await eventually(ready)
     assert len((await graphql(url, "{ tenant { id } }"))["tenant"]) == 1
     assert await services.stop(signal.SIGINT, seconds=10) == 0
     assert await infrastructure.stop() == 0
