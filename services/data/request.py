@@ -135,10 +135,13 @@ class Requests:
             node = parse(text)
         except GraphQLError as error:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
+        operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]
+        for operation in operations:
+            if operation.operation is not OperationType.QUERY:
+                raise ValidationFailed(f"no {operation.operation.value}s exist")
         errors = validate(self._schema.graphql, node, max_errors=1)
         if errors:
             raise rejection(errors[0], node)
-        operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]
         fragments = [item for item in node.definitions if isinstance(item, FragmentDefinitionNode)]
         return _Document(
             fragments={fragment.name.value: fragment for fragment in fragments},
@@ -182,8 +185,6 @@ class Requests:
         return answer
 
     def _plan(self, document: _Document, operation: _Operation, variables: Mapping[str, Any]) -> Answer:
-        if operation.node.operation is not OperationType.QUERY:
-            raise ValidationFailed(f"no {operation.node.operation.value}s exist")
         scope = Scope(types=operation.types, values=variables)
         fields = Selections(fragments=document.fragments, scope=scope).root(operation.node.selection_set)
         constants = {field.alias: f'"{QUERY_ROOT}"'.encode() for field in fields if field.name == "__typename"}

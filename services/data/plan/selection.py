@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from graphql import DirectiveNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, SelectionSetNode
 
+from services.data.errors import ValidationFailed
 from services.data.plan.given import Given, Scope, read
+
+LONGEST_KEY: Final = 63
+"""Below the root a response key becomes the name of a column, and Postgres cuts longer ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +49,11 @@ class Selections:
 
     def of(self, field: Selected) -> list[Selected]:
         """Return the fields selected under a field."""
-        return self._collect((node.selection_set for node in field.nodes if node.selection_set), field.path)
+        fields = self._collect((node.selection_set for node in field.nodes if node.selection_set), field.path)
+        for selected in fields:
+            if len(selected.alias) > LONGEST_KEY:
+                raise ValidationFailed(f"an alias may have at most {LONGEST_KEY} characters", path=selected.path)
+        return fields
 
     def _collect(self, sets: Iterable[SelectionSetNode], path: str) -> list[Selected]:
         nodes: dict[str, list[FieldNode]] = {}

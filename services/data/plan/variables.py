@@ -123,4 +123,5 @@ def _member(type: GraphQLInputObjectType, key: str) -> GraphQLInputType:
     field = type.fields.get(key)
     if field is None:
         raise GraphQLError(f"{type} has no field {key}")
-    return field.type
+    type: GraphQLInputType = field.type
+    return type

@@ -77,6 +77,6 @@ def _operand(condition: Condition, alias: str, aliases: Aliases) -> Fragment:
     """Return a condition as part of a larger one."""
     fragment = condition_sql(condition, alias, aliases)
     match condition:
-        case Or(items=(_, *_)) | And(items=(_, *_)):
+        case Or(items=(_, _, *_)) | And(items=(_, _, *_)):
             return sql("({condition})", condition=fragment)
     return fragment

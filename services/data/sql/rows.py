@@ -26,7 +26,7 @@ _DIRECTIONS: Final[dict[Direction, LiteralString]] = {
     Direction.ASC_NULLS_FIRST: "{key} NULLS FIRST",
     Direction.DESC_NULLS_LAST: "{key} DESC NULLS LAST",
 }
-_AGGREGATES: Final[dict[str, LiteralString]] = {
+AGGREGATE_CALLS: Final[dict[str, LiteralString]] = {
     "count": "count(*)",
     "max": "max({column})",
     "min": "min({column})",
@@ -64,7 +64,7 @@ def select_sql(columns: Fragment, rows: Rows, alias: str, outer: str, aliases: A
 
 def aggregate_sql(function: str, argument: Fragment) -> Fragment:
     """Return a call of an aggregate function."""
-    return sql(_AGGREGATES[function], column=argument)
+    return sql(AGGREGATE_CALLS[function], column=argument)
 
 
 def _distinct(rows: Rows, alias: str) -> Fragment:

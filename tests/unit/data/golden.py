@@ -1,0 +1,87 @@
+"""Case folders → the SQL each must give, laid out for reading. `python -m tests.unit.data.golden` writes them anew.
+
+A case is `case.graphql`, optionally `variables.json`, and `case.sql`: what the operation must become. Review the diff.
+"""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from server_core.wire import GraphQLRequest
+from services.data.app import METADATA
+from services.data.catalog.introspect import read_catalog
+from services.data.catalog.metadata import load_metadata
+from services.data.catalog.tracked import track
+from services.data.request import Requests
+from services.data.schema.bindings import Schema
+from services.data.schema.build import build_schema
+
+HERE: Final = Path(__file__).parent
+CASES: Final = HERE / "cases"
+
+
+@cache
+def schema() -> Schema:
+    """Return the schema over the committed catalog: no database is asked."""
+    return build_schema(track(read_catalog((HERE / "catalog.json").read_text()), load_metadata(METADATA)))
+
+
+def requests(*, null_collapse: bool = True) -> Requests:
+    """Return a fresh Requests over that schema."""
+    return Requests(schema(), null_collapse=null_collapse)
+
+
+def request_of(case: Path) -> GraphQLRequest:
+    """Return the request of a case folder."""
+    variables = case / "variables.json"
+    given: dict[str, Any] = json.loads(variables.read_text()) if variables.exists() else {}
+    return GraphQLRequest(query=(case / "case.graphql").read_text(), variables=given)
+
+
+def sql_of(case: Path) -> str:
+    """Return what a case becomes: the statement, laid out, and its parameters as comments."""
+    prepared = requests().prepare(request_of(case))
+    statement = prepared.answer.statement
+    if statement is None:
+        return "-- no statement\n"
+    parameters = [f"-- ${number} = {json.dumps(value)}" for number, value in enumerate(prepared.parameters, 1)]
+    return "\n".join([laid_out(statement.text), *parameters]) + "\n"
+
+
+def laid_out(text: str) -> str:
+    """Break a statement into lines: one step further in for each subquery."""
+    lines: list[str] = []
+    line, at = "", 0
+    open_subqueries: list[bool] = []
+    for match in re.finditer(r"\((?P<sub>SELECT |WITH )?|\)| (?=FROM [\"(]|WHERE |ORDER BY |LIMIT |OFFSET )", text):
+        line += text[at : match.start()]
+        at = match.end()
+        indent = sum(open_subqueries)
+        if match.group() == ")":
+            if open_subqueries.pop():
+                lines.append("  " * indent + line)
+                line = ""
+            line += ")"
+        elif match.group().startswith("("):
+            line += "("
+            open_subqueries.append(bool(match.group("sub")))
+            if match.group("sub"):
+                lines.append("  " * indent + line)
+                line = match.group("sub")
+        elif line.strip():
+            lines.append("  " * indent + line)
+            line = ""
+    lines.append("  " * sum(open_subqueries) + line + text[at:])
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def main() -> None:
+    """Write every case.sql anew."""
+    for case in sorted(CASES.iterdir()):
+        (case / "case.sql").write_text(sql_of(case))
+
+
+if __name__ == "__main__":
+    main()
