@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from server_core.config import Settings
-from server_core.errors import ServerError
+from server_core.errors import ServerError, Unavailable
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
 from services.gateway.answer import Answer, failed, is_plain, read
 from services.gateway.document import Documents, Plan
@@ -78,6 +78,7 @@ class Gateway:
     def __init__(self, services: Mapping[Owner, GraphQLService], schemas: Schemas) -> None:
         self._services = services
         self._schemas = schemas
+        self._away: set[Owner] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -170,15 +171,27 @@ class Gateway:
             raw=request.raw if unchanged else None,
         )
         try:
-            return await self._services[step.owner].execute(call)
+            response = await self._services[step.owner].execute(call)
         except ServerError as error:
-            _log.warning("The %s service failed: %s", step.owner, error.message)
+            self._note(step.owner, error)
             return failed(step.fields, error.message, error.code)
         except RecursionError:
             return failed(step.fields, "The variables are nested too deeply.", BAD_REQUEST)
         except Exception:  # a defect of a service in this process: masked for the client
             _log.exception("The %s service raised an error.", step.owner)
             return failed(step.fields, f"The {step.owner} service failed.", INTERNAL)
+        if step.owner in self._away:
+            self._away.discard(step.owner)
+            _log.info("The %s service answers again.", step.owner)
+        return response
+
+    def _note(self, owner: Owner, error: ServerError) -> None:
+        """Log a failed call; an upstream that is away gets one line, not one per request."""
+        if not isinstance(error, Unavailable):
+            _log.warning("The %s service failed: %s", owner, error.message)
+        elif owner not in self._away:
+            self._away.add(owner)
+            _log.warning("The %s service is away: %s", owner, error.message)
 
     async def _read(
         self, documents: Documents, plan: Plan, step: Step, request: GraphQLRequest, response: GraphQLResponse

@@ -7,7 +7,7 @@ from server_core.errors import InvalidInput
 from server_core.wire import GraphQLRequest, loads, parse_request, parse_variables
 from services.gateway.refusal import Refusal
 
-BATCH_LIMIT = 1_000
+BATCH_LIMIT = 200
 """Most operations in one array body; the UI sends 25."""
 
 

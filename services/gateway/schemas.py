@@ -86,9 +86,10 @@ class Schemas:
                 data, actions = await asyncio.gather(self._ask(Owner.DATA), self._ask(Owner.ACTIONS))
                 stitched = await asyncio.to_thread(stitch, data, actions)
             except Exception as error:  # whatever an upstream does, the gateway keeps trying
-                if str(error) != complained:
-                    complained = str(error)
-                    _log.warning("Waiting for the schema: %s Trying every %g s.", error, self._retry_seconds)
+                reason = str(error) or type(error).__name__
+                if reason != complained:
+                    complained = reason
+                    _log.warning("Waiting for the schema: %s Trying every %g s.", reason, self._retry_seconds)
             else:
                 documents = Documents(stitched=stitched, depth_limit=self._depth_limit)
                 self._current = documents, Introspector(stitched.schema)
