@@ -21,6 +21,7 @@ from server_core.actions.states import (
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, NotFound, PayloadTooLarge, StateUpdateFailed
 from tests.support.factories import Flow
+from tests.support.recorder import recorded
 from tests.support.rows import execute, fetch_all, fetch_one, history, insert, make_flow, make_flow_run, task_runs_of
 
 NOW = datetime(2022, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -49,6 +50,40 @@ async def set_flow(context: ActionContext, run_id: UUID, *names: str, **more: An
 async def set_task(context: ActionContext, run_id: UUID, *names: str) -> list[StateReceipt]:
     inputs = [TaskRunStateInput(task_run_id=run_id, state={"type": name, "message": name.lower()}) for name in names]
     return await set_task_run_states(context, states=inputs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [("task", "Running", 1), ("flow", "Running", 1), ("flow", "Submitted", 2), ("flow", "Cancelled", 3)],
+)
+async def test_a_batch_is_a_constant_number_of_statements(
+    context: ActionContext, database: Database, kind: str, name: str, expected: int
+) -> None:
+    flow = await make_flow(database, tasks=20)
+    runs = [await make_flow_run(database, flow) for _ in range(50)]
+    for run in runs:
+        await set_flow(context, run, "Running")
+    task_run_ids = [task_run for run in runs[:5] for task_run in await task_runs_of(database, run)]
+
+    async def write(count: int) -> None:
+        state = {"type": name}
+        if kind == "task":
+            tasks = [TaskRunStateInput(task_run_id=each, state=state) for each in task_run_ids[:count]]
+            await set_task_run_states(context, states=tasks)
+        else:
+            flows = [FlowRunStateInput(flow_run_id=each, state=state) for each in runs[:count]]
+            await set_flow_run_states(context, states=flows)
+
+    async with recorded(database):
+        await write(0)
+        await set_flow(context, (await make_flow_run(database, flow)), name)
+        if kind == "task":
+            await set_task(context, task_run_ids[0], "Running")
+    async with recorded(database) as recorder:
+        await write(100)
+    assert len(recorder.statements) == expected
+    rows = await fetch_all(database, f"SELECT state FROM {kind}_run WHERE state = $1", name)
+    assert len(rows) >= (100 if kind == "task" else 50)
 
 
 # --- flow runs ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,204 @@
+"""create_flow_run and the bulk creation that the scheduler shares (actions.md §2.6)."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from server_core.actions.context import ActionContext
+from server_core.actions.runs import FlowRunSpec, create_flow_run, create_flow_runs_in
+from server_core.db.session import Database
+from server_core.errors import InvalidInput, NotFound
+from tests.support.factories import Flow
+from tests.support.recorder import recorded
+from tests.support.rows import execute, fetch_all, fetch_one, history, make_flow
+
+NOW = datetime(2022, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+async def flow(database: Database) -> Flow:
+    return await make_flow(database, tasks=3, cache_key="key")
+
+
+async def test_a_run_is_scheduled_with_its_task_runs(context: ActionContext, database: Database, flow: Flow) -> None:
+    context = replace(context, clock=lambda: NOW)
+    run_id = await create_flow_run(context, flow_id=flow.id)
+    run = await fetch_one(database, "flow_run", run_id)
+    assert run["tenant_id"] == flow.tenant_id
+    assert (run["version"], run["state"], run["auto_scheduled"]) == (1, "Scheduled", False)
+    assert run["scheduled_start_time"] == run["state_start_time"] == run["state_timestamp"] == NOW
+    assert (run["parameters"], run["context"], run["labels"], run["run_config"]) == ({}, {}, [], None)
+    assert len(run["name"].split("-")) >= 2
+    [state] = await history(database, "flow_run", run_id)
+    assert (state["version"], state["state"], state["tenant_id"]) == (1, "Scheduled", flow.tenant_id)
+    assert state["message"]
+    assert state["serialized_state"]["start_time"] == NOW.isoformat()
+    task_runs = await fetch_all(database, "SELECT * FROM task_run WHERE flow_run_id = $1", run_id)
+    assert {each["task_id"] for each in task_runs} == set(flow.task_ids)
+    assert {(each["state"], each["version"], each["cache_key"]) for each in task_runs} == {("Pending", 1, "key")}
+
+
+async def test_what_is_given_is_stored(context: ActionContext, database: Database, flow: Flow) -> None:
+    start = NOW - timedelta(days=1)
+    run_id = await create_flow_run(
+        context,
+        flow_id=flow.id,
+        parameters={"x": 1},
+        labels=["b", "a", "b"],
+        run_config={"type": "LocalRun"},
+        run_context={"k": "v"},
+        scheduled_start_time=start,
+        flow_run_name="mine",
+        idempotency_key="i",
+    )
+    run = await fetch_one(database, "flow_run", run_id)
+    assert run["parameters"] == {"x": 1}
+    assert run["labels"] == ["a", "b", "b"]
+    assert run["run_config"] == {"type": "LocalRun"}
+    assert run["context"] == {"k": "v"}
+    assert run["scheduled_start_time"] == run["state_start_time"] == start
+    assert (run["name"], run["idempotency_key"], run["auto_scheduled"]) == ("mine", "i", False)
+
+
+async def test_flow_and_group_fill_in(context: ActionContext, database: Database) -> None:
+    flow = await make_flow(
+        database,
+        parameters=[{"name": "a", "slug": "a", "required": True, "default": None}, {"name": "b", "default": 2}],
+        run_config={"type": "FlowRun"},
+        group={"labels": ["y", "x"], "run_config": {"type": "GroupRun"}, "default_parameters": {"a": 1}},
+    )
+    run = await fetch_one(database, "flow_run", await create_flow_run(context, flow_id=flow.id, flow_run_name=""))
+    assert run["parameters"] == {"a": 1, "b": 2}
+    assert run["labels"] == ["x", "y"]
+    assert run["run_config"] == {"type": "GroupRun"}
+    assert run["name"]
+
+
+async def test_a_version_group_names_its_newest_unarchived_flow(context: ActionContext, database: Database) -> None:
+    group = str(uuid4())
+    old = await make_flow(database, version_group_id=group, version=1)
+    newer = await make_flow(database, version_group_id=group, version=3)
+    await make_flow(database, version_group_id=group, version=4, archived=True)
+    run = await fetch_one(database, "flow_run", await create_flow_run(context, version_group_id=group))
+    assert run["flow_id"] == newer.id
+    both = await create_flow_run(context, flow_id=old.id, version_group_id=group)
+    assert (await fetch_one(database, "flow_run", both))["flow_id"] == old.id
+    await execute(database, "UPDATE flow SET archived = true")
+    with pytest.raises(NotFound, match="no unarchived flows"):
+        await create_flow_run(context, version_group_id=group)
+
+
+async def test_archived_flows_do_not_run(context: ActionContext, database: Database) -> None:
+    flow = await make_flow(database, archived=True)
+    with pytest.raises(InvalidInput, match="archived"):
+        await create_flow_run(context, flow_id=flow.id)
+
+
+async def test_one_of_flow_and_group_is_needed(context: ActionContext) -> None:
+    with pytest.raises(InvalidInput):
+        await create_flow_run(context)
+    with pytest.raises(NotFound):
+        await create_flow_run(context, flow_id=uuid4())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"parameters": [1]},
+        {"parameters": "x"},
+        {"run_config": "x"},
+        {"run_config": {"labels": "x"}},
+        {"run_context": [1]},
+        {"parameters": {"x": float("nan")}},
+        {"parameters": {"x": "\x00"}},
+        {"parameters": {"x": "\ud800"}},
+        {"flow_run_name": "a\x00"},
+        {"flow_run_name": "\ud800"},
+        {"idempotency_key": "a\x00"},
+    ],
+)
+async def test_values_that_cannot_be_stored_create_nothing(
+    context: ActionContext, database: Database, flow: Flow, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidInput):
+        await create_flow_run(context, flow_id=flow.id, **bad)
+    assert await fetch_all(database, "SELECT FROM flow_run") == []
+
+
+async def test_a_repeated_key_gives_the_first_run(context: ActionContext, database: Database, flow: Flow) -> None:
+    first = await create_flow_run(context, flow_id=flow.id, idempotency_key="k", parameters={"x": 1})
+    before = await fetch_one(database, "flow_run", first)
+    again = await create_flow_run(
+        context, flow_id=flow.id, idempotency_key="k", parameters={"x": 2}, flow_run_name="other", labels=["z"]
+    )
+    assert again == first
+    after = await fetch_one(database, "flow_run", first)
+    assert {**after, "updated": None} == {**before, "updated": None}
+    assert len(await history(database, "flow_run", first)) == 1
+    other = await make_flow(database)
+    assert await create_flow_run(context, flow_id=other.id, idempotency_key="k") != first
+    assert await create_flow_run(context, flow_id=flow.id) != await create_flow_run(context, flow_id=flow.id)
+
+
+async def test_the_same_key_at_once_makes_one_run(context: ActionContext, database: Database, flow: Flow) -> None:
+    made = await asyncio.gather(*(create_flow_run(context, flow_id=flow.id, idempotency_key="k") for _ in range(12)))
+    assert len(set(made)) == 1
+    assert len(await fetch_all(database, "SELECT FROM flow_run")) == 1
+    assert len(await history(database, "flow_run", made[0])) == 1
+
+
+async def test_a_run_may_be_left_without_a_state(context: ActionContext, database: Database, flow: Flow) -> None:
+    run = await fetch_one(database, "flow_run", await create_flow_run(context, flow_id=flow.id, scheduled=False))
+    assert (run["state"], run["version"]) == (None, 0)
+
+
+async def test_many_runs_cost_two_statements(context: ActionContext, database: Database, flow: Flow) -> None:
+    other = await make_flow(database)
+    await create_flow_run(context, flow_id=flow.id, idempotency_key="auto-3")
+    specs = [
+        FlowRunSpec(
+            flow_id=flow_id,
+            idempotency_key=f"auto-{n}",
+            scheduled_start_time=NOW + timedelta(hours=n),
+            auto_scheduled=True,
+        )
+        for n in range(50)
+        for flow_id in (flow.id, other.id)
+    ]
+    async with recorded(database) as recorder, database.transaction() as session:
+        await create_flow_runs_in(session, context, specs[:1])  # asyncpg looks up array types once per connection
+    async with recorded(database) as recorder, database.transaction() as session:
+        made = await create_flow_runs_in(session, context, [*specs[1:], specs[0], specs[0]])
+    assert len(recorder.statements) == 2
+    made = [made[-1], *made]
+    assert [each.flow_id for each in made[:100]] == [spec.flow_id for spec in specs]
+    assert made[100] == made[101] == made[0]
+    assert [each.id for each in made if not each.created] == [made[0].id, made[6].id, *[made[0].id] * 2]
+    found = made[6]
+    assert not found.created
+    assert found.change is None
+    rows = await fetch_all(database, "SELECT * FROM flow_run")
+    assert len(rows) == 100
+    assert all(row["auto_scheduled"] and row["state"] == "Scheduled" and row["version"] == 1 for row in rows)
+    by_id = {row["id"]: row for row in rows}
+    for spec, each in zip(specs, made, strict=False):
+        assert by_id[each.id]["idempotency_key"] == spec.idempotency_key
+        if each.change:
+            assert each.change.start_time == spec.scheduled_start_time
+            assert each.change.previous_state is None
+
+
+async def test_bulk_creation_can_leave_out_what_is_impossible(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    archived = await make_flow(database, archived=True)
+    specs = [FlowRunSpec(flow_id=flow_id) for flow_id in (archived.id, flow.id, uuid4())]
+    async with database.transaction() as session:
+        made = await create_flow_runs_in(session, context, specs, skip_invalid=True)
+    assert [each.flow_id for each in made] == [flow.id]
+    async with database.transaction() as session:
+        assert await create_flow_runs_in(session, context, []) == []
