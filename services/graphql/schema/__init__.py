@@ -53,5 +53,10 @@ def build_schema(nouns: tuple[ModuleType, ...] = NOUNS) -> strawberry.Schema:
     )
 
 
+def sdl() -> str:
+    """Return the schema as text; `services/graphql/schema.graphql` is this, and a test says so."""
+    return f"{build_schema().as_str()}\n"
+
+
 def _exported(nouns: tuple[ModuleType, ...], name: str) -> tuple[Any, ...]:
     return tuple(getattr(noun, name) for noun in nouns if hasattr(noun, name))

@@ -115,7 +115,7 @@ async def test_required_parameters_must_have_values(
     flow = await make_flow(
         database, schedule=schedule, parameters=REQUIRED, group={"default_parameters": group_defaults}
     )
-    with pytest.raises(InvalidInput, match="required parameters.*: p"):
+    with pytest.raises(InvalidInput, match=r"required parameters.*: p"):
         await flows.set_schedule_active(context, flow_id=flow.id)
     assert not await is_active(database, flow)
     assert await runs(database, flow) == []
@@ -143,7 +143,8 @@ async def test_off_leaves_manual_runs_and_runs_that_left_scheduled(
 ) -> None:
     manual = await create_flow_run(context, flow_id=flow.id)
     await flows.set_schedule_active(context, flow_id=flow.id)
-    started = [run["id"] for run in await runs(database, flow) if run["auto_scheduled"]][0]
+    _, started = [run["id"] for run in await runs(database, flow)][:2]
+    assert started != manual
     await put_in(context, started, "Submitted")
     await flows.set_schedule_inactive(context, flow_id=flow.id)
     assert {run["id"] for run in await runs(database, flow)} == {manual, started}

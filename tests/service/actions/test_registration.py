@@ -116,7 +116,8 @@ async def test_task_columns(context: ActionContext, database: Database, tenant: 
     assert (a["retry_delay"], a["tenant_id"]) == (timedelta(seconds=90), tenant.id)
     assert (b["trigger"], b["auto_generated"], b["tags"]) == ("prefect.triggers.all_done", True, [])
     assert (b["cache_key"], b["max_retries"], b["retry_delay"]) == (None, 0, None)
-    assert not (c["mapped"] or c["is_root_task"] or c["is_reference_task"] or c["is_terminal_task"])
+    flags = ("mapped", "is_root_task", "is_reference_task", "is_terminal_task")
+    assert [c[flag] for flag in flags] == [False] * 4
 
 
 @pytest.mark.parametrize(
