@@ -33,10 +33,11 @@ class Process:
         lines: what it has said so far, stdout and stderr as they came.
     """
 
-    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path | None = None) -> None:
         self.lines: list[str] = []
         self._arguments = [sys.executable, "-m", "server_core.cli", *arguments]
         self._environ = environ
+        self._folder = folder
         self._said = asyncio.Condition()
         self._ended = False
 
@@ -48,6 +49,7 @@ class Process:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=self._environ,
+            cwd=self._folder,
             start_new_session=True,
             limit=2**22,
         )
@@ -120,11 +122,15 @@ class Machine:
     Args:
         home: the server's home.
         environ: further settings of every process.
+
+    Attributes:
+        folder: current folder of the processes that are started; by default the test's own.
     """
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
         self.environ = environ
+        self.folder: Path | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +155,7 @@ class Machine:
                 **self.environ,
                 **environ,
             },
+            self.folder,
         )
         await process.start()
         self._stack.push_async_callback(process.kill)

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
 import uvicorn
@@ -49,6 +49,11 @@ class Lifetime:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.at_exit: list[Callable[[], None]] = []
+        self._alongside: list[asyncio.Task[None]] = []
+
+    def alongside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run endless work beside the main one, for as long as that runs."""
+        self._alongside.append(asyncio.create_task(work))
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
         """Return what `work` returns; when a stop is asked for first, cancel it.
@@ -175,6 +180,8 @@ async def _supervise(main: Callable[[Lifetime], Awaitable[None]]) -> None:
     except Stopped:
         pass
     finally:
+        for task in lifetime._alongside:
+            task.cancel()
         await asyncio.to_thread(lifetime._close)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from alembic.script import ScriptDirectory
 
@@ -11,7 +12,7 @@ from server_core.cli.embedded import running_embedded
 from server_core.config import Settings
 from server_core.db import migrate
 from server_core.db.session import Database
-from server_core.errors import ConfigError
+from server_core.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,34 @@ async def prepare(settings: Settings, dsn: str) -> None:
     Raises:
         ConfigError, Unavailable: the database cannot be used; one line says why.
     """
-    await wait_for_database(settings, dsn)
-    await migrate.upgrade(dsn)
-    async with Database(dsn, settings.database) as database:
-        await ensure_default_tenant(ActionContext(database=database, settings=settings))
+
+    async def work() -> None:
+        await migrate.upgrade(dsn)
+        async with Database(dsn, settings.database) as database:
+            await ensure_default_tenant(ActionContext(database=database, settings=settings))
+
+    await _insist(settings, dsn, work)
+
+
+async def wait_for_schema(settings: Settings, dsn: str) -> None:
+    """Return when the database is there and at our revision, which `prefect-server database upgrade` sees to."""
+    expected = head_revision()
+    waiting = False
+
+    async def work() -> None:
+        nonlocal waiting
+        while (found := await migrate.current_revision(dsn)) != expected:
+            if not waiting:
+                logger.warning(
+                    "waiting for the schema: the database is at revision %s, this release needs %s;"
+                    " run `prefect-server database upgrade`",
+                    found,
+                    expected,
+                )
+                waiting = True
+            await asyncio.sleep(settings.database.connect_retry_seconds)
+
+    await _insist(settings, dsn, work)
 
 
 def head_revision() -> str | None:
@@ -57,18 +82,13 @@ def head_revision() -> str | None:
     return ScriptDirectory(str(migrate.migrations_folder())).get_current_head()
 
 
-async def wait_for_schema(settings: Settings, dsn: str) -> None:
-    """Return when the database is there and at our revision, which `prefect-server database upgrade` sees to."""
-    await wait_for_database(settings, dsn)
-    expected = head_revision()
-    waiting = False
-    while (found := await migrate.current_revision(dsn)) != expected:
-        if not waiting:
-            logger.warning(
-                "waiting for the schema: the database is at revision %s, this release needs %s;"
-                " run `prefect-server database upgrade`",
-                found,
-                expected,
-            )
-            waiting = True
-        await asyncio.sleep(settings.database.connect_retry_seconds)
+async def _insist(settings: Settings, dsn: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do work that needs the database; when it goes away meanwhile, wait for it and do the work again."""
+    while True:
+        await wait_for_database(settings, dsn)
+        try:
+            await work()
+        except Unavailable as error:
+            logger.warning("the database went away: %s", error.message)
+        else:
+            return

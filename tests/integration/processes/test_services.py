@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from pathlib import Path
 
 import httpx
 
@@ -71,6 +72,24 @@ async def test_a_tenant_is_created_once_per_slug(machine: Machine, database_url:
     bad = await machine.run("tenant", "create", "x", "--slug", "Not A Slug")
     assert await bad.wait() == 1
     assert "Invalid tenant slug" in bad.lines[-1]
+
+
+async def test_dev_infrastructure_composes_postgres_where_docker_answers(machine: Machine, tmp_path: Path) -> None:
+    """The docker program is a stand-in: no engine runs here."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    waits = 'trap "exit 0" INT; read wait < "$0.pipe"'
+    docker.write_text(f'#!/bin/sh\ntest "$1" = info && exit 0\necho "docker $*"\n{waits}\n')
+        '#!/bin/sh\ntest "$1" = info && exit 0\necho "docker $*"\ntrap "exit 0" INT\nread wait < "$0.pipe"\n'
+    )
+    docker.chmod(0o755)
+    os.mkfifo(f"{docker}.pipe")
+    (tmp_path / "docker-compose.yml").touch()
+    machine.folder = tmp_path
+    infrastructure = await machine.run("dev", "infrastructure", PATH=f"{docker.parent}:{os.environ['PATH']}")
+    await infrastructure.line("docker compose -f docker-compose.yml up postgres")
+    assert await infrastructure.stop(seconds=10) == 0
+    assert not machine.postgres_runs
 
 
 async def test_dev_services_runs_all_on_the_dev_database_and_stops_all(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -169,6 +170,22 @@ async def test_a_killed_server_loses_nothing(machine: Machine) -> None:
     await process.kill()
     process, url = await started(machine)
     assert await graphql(url, "{ project { name } }") == {"project": [{"name": "kept"}]}
+    assert await process.stop() == 0
+    assert not machine.postgres_runs
+
+
+async def test_an_embedded_postgres_that_dies_is_started_again(machine: Machine) -> None:
+    process, url = await started(machine)
+    postmaster = EmbeddedPostgres(machine.home).pid
+    assert postmaster is not None
+    os.kill(postmaster, signal.SIGKILL)
+    await process.line("the embedded Postgres ended by itself; starting it again")
+    async with httpx.AsyncClient(timeout=30) as client:
+
+        async def answers() -> bool:
+            return "errors" not in (await client.post(url, json={"query": "{ tenant { slug } }"})).json()
+
+        await eventually(answers)
     assert await process.stop() == 0
     assert not machine.postgres_runs
 
