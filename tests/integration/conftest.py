@@ -1,9 +1,9 @@
 """The real client and the real server, for black-box tests.
 
-    server            `prefect-server start`, one per worker, on a database of its own
-    four_processes    the same as four processes, one per worker
-    client            a user's machine with prefect 1.4.1, pointed at `server`; a fresh home per test
-    project           a project of that server with a name of its own
+server            `prefect-server start`, one per worker, on a database of its own
+four_processes    the same as four processes, one per worker
+client            a user's machine with prefect 1.4.1, pointed at `server`; a fresh home per test
+project           a project of that server with a name of its own
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support import servers
+from tests.support import whole_server
 from tests.support.client_environment import client_environment
 from tests.support.cluster import Cluster
 from tests.support.prefect_client import PrefectClient
-from tests.support.servers import Server
+from tests.support.whole_server import Server
 
-NewClient = Callable[[Server], PrefectClient]
+NewClient = Callable[..., PrefectClient]
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def prefect_environment() -> Path:
 async def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """The whole server in one process, started with `prefect-server start`."""
     database_url = await cluster.create(f"{cluster.run}_{uuid4().hex[:12]}", template=cluster.template)
-    async with servers.one_process(database_url, tmp_path_factory.mktemp("server")) as running:
+    async with whole_server.one_process(database_url, tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
@@ -39,17 +39,17 @@ async def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
 async def four_processes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """The server as four processes, started with `prefect-server services …`."""
     database_url = await cluster.create(f"{cluster.run}_{uuid4().hex[:12]}", template=cluster.template)
-    async with servers.four_processes(database_url, tmp_path_factory.mktemp("services")) as running:
+    async with whole_server.four_processes(database_url, tmp_path_factory.mktemp("services")) as running:
         yield running
 
 
 @pytest.fixture
 def new_client(prefect_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> NewClient:
-    """Make a user's machine, pointed at a server."""
+    """Make a user's machine with a home of its own, pointed at a server: `new_client(server, backend=…)`."""
 
-    def make(server: Server) -> PrefectClient:
+    def make(server: Server, **options: str | None) -> PrefectClient:
         home = tmp_path_factory.mktemp("home")
-        return PrefectClient(environment=prefect_environment, home=home, endpoint=server.url)
+        return PrefectClient(environment=prefect_environment, home=home, endpoint=server.url, **options)
 
     return make
 
@@ -57,9 +57,7 @@ def new_client(prefect_environment: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 async def client(server: Server, new_client: NewClient) -> PrefectClient:
     """A user's machine whose backend is `server`."""
-    made = new_client(server)
-    made.use_server_backend()
-    return made
+    return new_client(server)
 
 
 @pytest.fixture

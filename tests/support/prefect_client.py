@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.processes import free_ports
 from tests.support.programs import Program
 from tests.support.waiting import wait_until
 
@@ -31,9 +32,10 @@ class PrefectClient:
         environment: virtual environment with prefect.
         home: folder that stands for the user's home; every file of the client goes below it.
         endpoint: URL of the server.
+        backend: what PREFECT__BACKEND says; None: nothing, as before `prefect backend server`.
     """
 
-    def __init__(self, *, environment: Path, home: Path, endpoint: str) -> None:
+    def __init__(self, *, environment: Path, home: Path, endpoint: str, backend: str | None = "server") -> None:
         self._bin = environment / "bin"
         self.home = home
         self.endpoint = endpoint
@@ -48,6 +50,7 @@ class PrefectClient:
             "PYTHONWARNINGS": "ignore",
             "PREFECT__HOME_DIR": str(home / ".prefect"),
             "PREFECT__SERVER__ENDPOINT": endpoint,
+            **({} if backend is None else {"PREFECT__BACKEND": backend}),
             **QUICK,
         }
 
@@ -78,20 +81,19 @@ class PrefectClient:
         return json.loads(output.strip().splitlines()[-1])
 
     async def _run(self, program: str, *arguments: str, seconds: float, exit_code: int) -> str:
-        with self.start(program, *arguments) as program:
-            ended = await program.wait(seconds=seconds)
-            output = program.output
-        assert ended == exit_code, f"`{program.name}` ended with {ended}:\n{output}"
-        return output
+        with self.start(program, *arguments) as running:
+            ended = await running.wait(seconds=seconds)
+        assert ended == exit_code, f"`{running.name}` ended with {ended}:\n{running.output}"
+        return running.output
 
     @asynccontextmanager
-    async def agent(self, *options: str, name: str = "agent", port: int) -> AsyncIterator["Agent"]:
+    async def agent(self, *options: str, name: str = "agent") -> AsyncIterator["Agent"]:
         """Run `prefect agent local start`; it and the runs it started are gone after the block.
 
         Args:
             options: further command line options (`--label x`).
-            port: free port for the agent's own API, with which it can be told to look for work at once.
         """
+        [port] = free_ports(1)
         address = f"http://127.0.0.1:{port}"
         program = self.start(
             *("prefect", "agent", "local", "start", "--name", name, "--agent-address", address, "--show-flow-logs"),

@@ -1,0 +1,96 @@
+"""What happens between an agent, its runs and the server: labels, cancellation, cached results."""
+
+import asyncio
+from uuid import UUID
+
+from tests.support.prefect_client import PrefectClient
+from tests.support.waiting import wait_until
+from tests.support.whole_server import Server
+
+
+async def state_of(server: Server, run_id: str) -> str | None:
+    """Return the state a run is in."""
+    state: str | None = await server.value("SELECT state FROM flow_run WHERE id = $1", UUID(run_id))
+    return state
+
+
+async def wait_for_state(server: Server, run_id: str, state: str) -> None:
+    """Wait until a run is in a state."""
+
+    async def reached() -> bool:
+        return await state_of(server, run_id) == state
+
+    await wait_until(reached, seconds=60, what=f"run {run_id} in state {state}")
+
+
+async def new_run(client: PrefectClient, flow_id: str, *options: str) -> str:
+    """Create a run with `prefect run` and return its id."""
+    return (await client.prefect("run", "--id", flow_id, "--quiet", *options)).strip()
+
+
+async def test_a_running_flow_is_cancelled(server: Server, client: PrefectClient, project: str) -> None:
+    """§3.6: it goes to Cancelling, notices, and ends Cancelled by its own report; what had not begun never does."""
+    flow_id = (await client.script("patient.py", project)).split()[-1]
+    run_id = await new_run(client, flow_id)
+    async with client.agent() as agent:
+        await wait_until(
+            lambda: server.rows(
+                "SELECT 1 FROM task_run r JOIN task t ON t.id = r.task_id"
+                " WHERE r.flow_run_id = $1 AND t.name = 'wait' AND r.state = 'Running'",
+                UUID(run_id),
+            ),
+            seconds=60,
+            what="the long task",
+            detail=lambda: agent.program.output,
+        )
+        payload = await server.mutate("cancel_flow_run", flow_run_id=run_id, select="state")
+        assert payload == {"state": "Cancelling"}
+        await wait_for_state(server, run_id, "Cancelled")
+        states = await server.rows(
+            "SELECT state FROM flow_run_state WHERE flow_run_id = $1 ORDER BY version", UUID(run_id)
+        )
+        assert [row["state"] for row in states] == ["Scheduled", "Submitted", "Running", "Cancelling", "Cancelled"]
+        never = await server.rows(
+            "SELECT s.state FROM task_run_state s JOIN task_run r ON r.id = s.task_run_id"
+            " JOIN task t ON t.id = r.task_id WHERE r.flow_run_id = $1 AND t.name = 'never' ORDER BY s.version",
+            UUID(run_id),
+        )
+        assert "Running" not in [row["state"] for row in never]
+
+
+async def test_an_agent_gets_only_runs_that_fit_its_labels(server: Server, client: PrefectClient, project: str) -> None:
+    """§2.8: all labels of a run must be the agent's, and a run without labels is for an agent without labels."""
+    flows = [["both", "red", "blue"], ["none"], ["green", "red", "green"], ["red", "red"]]
+    scripts = await asyncio.gather(*(client.script("labelled.py", project, name, *labels) for name, *labels in flows))
+    ids = [script.split()[-1] for script in scripts]
+    runs = dict(
+        zip([name for name, *_ in flows], await asyncio.gather(*(new_run(client, id) for id in ids)), strict=True)
+    )
+    async with client.agent("--no-hostname-label", "--label", "blue", "--label", "red"):
+        await wait_for_state(server, runs["both"], "Success")
+        await wait_for_state(server, runs["red"], "Success")
+    assert await state_of(server, runs["none"]) == "Scheduled"
+    assert await state_of(server, runs["green"]) == "Scheduled"
+    async with client.agent("--no-hostname-label", name="unlabelled"):
+        await wait_for_state(server, runs["none"], "Success")
+    assert await state_of(server, runs["green"]) == "Scheduled"
+
+
+async def test_a_result_is_used_again(server: Server, client: PrefectClient, project: str) -> None:
+    """`cache_for`: the second run finds the first one's Cached state and its result (K5)."""
+    flow_id = (await client.script("cached.py", project, str(client.home / "results"))).split()[-1]
+
+    async def run(number: int) -> list[str]:
+        said = await client.prefect("run", "--id", flow_id, "--param", f"number={number}", "--execute")
+        run_id = UUID(said.partition("UUID: ")[2].split()[0])
+        states = await server.rows(
+            "SELECT s.state FROM task_run_state s JOIN task_run r ON r.id = s.task_run_id"
+            " JOIN task t ON t.id = r.task_id"
+            " WHERE r.flow_run_id = $1 AND t.name = 'expensive' ORDER BY s.version",
+            run_id,
+        )
+        return [row["state"] for row in states]
+
+    assert await run(1) == ["Pending", "Running", "Cached"]
+    assert await run(1) == ["Pending", "Cached"]
+    assert await run(2) == ["Pending", "Running", "Cached"]
