@@ -80,8 +80,6 @@ async def test_dev_infrastructure_composes_postgres_where_docker_answers(machine
     docker.parent.mkdir()
     waits = 'trap "exit 0" INT; read wait < "$0.pipe"'
     docker.write_text(f'#!/bin/sh\ntest "$1" = info && exit 0\necho "docker $*"\n{waits}\n')
-        '#!/bin/sh\ntest "$1" = info && exit 0\necho "docker $*"\ntrap "exit 0" INT\nread wait < "$0.pipe"\n'
-    )
     docker.chmod(0o755)
     os.mkfifo(f"{docker}.pipe")
     (tmp_path / "docker-compose.yml").touch()
