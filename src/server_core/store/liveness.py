@@ -13,12 +13,6 @@ from server_core.states import BUSY
 
 _BUSY = sorted(BUSY)
 
-_NO_TASK_AT_WORK = """
-    NOT EXISTS (
-        SELECT FROM task_run WHERE task_run.flow_run_id = flow_run.id AND task_run.state = ANY($3::text[])
-    )
-"""
-
 
 async def find_stalled_flow_runs(session: ReadSession, *, silent_since: datetime, limit: int) -> list[UUID]:
     """Return flow runs that are Submitted or Running, silent, and without a task at work, oldest change first.
@@ -26,19 +20,21 @@ async def find_stalled_flow_runs(session: ReadSession, *, silent_since: datetime
     Those of flow groups that switched heartbeats or lazarus off are left out.
     """
     rows = await session.fetch(
-        f"""
+        """
         SELECT flow_run.id
         FROM flow_run
         JOIN flow ON flow.id = flow_run.flow_id
         JOIN flow_group ON flow_group.id = flow.flow_group_id
         WHERE flow_run.state IN ('Running', 'Submitted')
           AND flow_run.heartbeat <= $1
-          AND NOT flow_group.settings @> '{{"heartbeat_enabled": false}}'
-          AND NOT flow_group.settings @> '{{"lazarus_enabled": false}}'
-          AND {_NO_TASK_AT_WORK}
+          AND NOT flow_group.settings @> '{"heartbeat_enabled": false}'
+          AND NOT flow_group.settings @> '{"lazarus_enabled": false}'
+          AND NOT EXISTS (
+              SELECT FROM task_run WHERE task_run.flow_run_id = flow_run.id AND task_run.state = ANY($3::text[])
+          )
         ORDER BY flow_run.updated
         LIMIT $2
-        """,  # noqa: S608 - a constant
+        """,
         silent_since,
         limit,
         _BUSY,
@@ -49,22 +45,28 @@ async def find_stalled_flow_runs(session: ReadSession, *, silent_since: datetime
 async def lock_stalled_flow_runs(
     session: WriteSession, *, flow_run_ids: Sequence[UUID], silent_since: datetime
 ) -> list[Row]:
-    """Lock those of the flow runs that are still stalled; return id, heartbeat, times_resurrected."""
-    return await session.fetch(
-        f"""
+    """Lock those of the flow runs that are still stalled; return id, heartbeat, times_resurrected.
+
+    Two statements: whether a task is at work is asked under the lock that a task needs to start.
+    """
+    rows = await session.fetch(
+        """
         SELECT id, heartbeat, coalesce(times_resurrected, 0) AS times_resurrected
         FROM flow_run
-        WHERE id = ANY($1::uuid[])
-          AND state IN ('Running', 'Submitted')
-          AND heartbeat <= $2
-          AND {_NO_TASK_AT_WORK}
+        WHERE id = ANY($1::uuid[]) AND state IN ('Running', 'Submitted') AND heartbeat <= $2
         ORDER BY id
         FOR NO KEY UPDATE
-        """,  # noqa: S608 - a constant
+        """,
         flow_run_ids,
         silent_since,
+    )
+    busy = await session.fetch(
+        "SELECT DISTINCT flow_run_id FROM task_run WHERE flow_run_id = ANY($1::uuid[]) AND state = ANY($2::text[])",
+        [row["id"] for row in rows],
         _BUSY,
     )
+    at_work = {row["flow_run_id"] for row in busy}
+    return [row for row in rows if row["id"] not in at_work]
 
 
 async def count_resurrections(session: WriteSession, *, flow_run_ids: Sequence[UUID]) -> None:

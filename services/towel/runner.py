@@ -1,0 +1,150 @@
+"""When the loops run: each at once and then from start to start at its interval, never twice at a time.
+
+One job per loop in an APScheduler on the running event loop. Built by app; tests call `tick` and need no time to pass.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from server_core.actions.context import ActionContext
+from server_core.errors import ConfigError, Unavailable
+from services.towel.grace import Grace
+from services.towel.lease import Leases
+from services.towel.loop import Loop
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 2.5
+"""A pass in progress gets this long to finish; then it is cancelled, which rolls its transaction back."""
+
+ALIVE_EVERY = timedelta(minutes=5)
+"""How often a loop says that it is still there, at most."""
+
+
+class Runner:
+    """Runs loops until it is stopped, whatever happens in them.
+
+    Args:
+        loops: what to run.
+        context: handed to each pass.
+        leases: decides which of several towels runs a loop.
+        grace: decides whether loops that trust silence may run.
+        interval_seconds: the interval of every loop; None: each its own.
+
+    Raises:
+        ConfigError: an interval is not positive.
+    """
+
+    def __init__(
+        self,
+        loops: Sequence[Loop],
+        context: ActionContext,
+        *,
+        leases: Leases,
+        grace: Grace,
+        interval_seconds: float | None = None,
+    ) -> None:
+        self._loops = loops
+        self._context = context
+        self._leases = leases
+        self._grace = grace
+        self.intervals: Mapping[str, float] = {
+            loop.name: float(loop.interval_seconds(context) if interval_seconds is None else interval_seconds)
+            for loop in loops
+        }
+        for name, seconds in self.intervals.items():
+            if seconds <= 0:
+                raise ConfigError(f"The interval of {name} must be more than 0 seconds.")
+        # Skipped starts are told by the pass that was too long; APScheduler need not tell them again.
+        quiet = logging.getLogger(f"{__name__}.apscheduler")
+        quiet.setLevel(logging.ERROR)
+        self._scheduler = AsyncIOScheduler(timezone=UTC, logger=quiet)
+        self._passes: set[asyncio.Task[None]] = set()
+        self._said: dict[str, datetime] = {}
+
+    def start(self) -> None:
+        """Start all loops; the first pass of each begins at once."""
+        for loop in self._loops:
+            self._scheduler.add_job(
+                self._run,
+                IntervalTrigger(seconds=self.intervals[loop.name], timezone=UTC),
+                args=[loop],
+                id=loop.name,
+                next_run_time=datetime.now(UTC),
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+            )
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """Start no more passes, let those in progress finish for a moment, and give the leases back."""
+        if self._scheduler.running:
+            self._scheduler.remove_all_jobs()
+            passes = set(self._passes)
+            if passes:
+                _, late = await asyncio.wait(passes, timeout=STOP_SECONDS)
+                for each in late:
+                    each.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+            self._scheduler.shutdown(wait=False)
+            await asyncio.sleep(0)  # the scheduler shuts down in the next round of the event loop
+        await self._leases.release()
+
+    async def tick(self, loop: Loop) -> Mapping[str, int] | None:
+        """Make one pass of a loop if it is this towel's turn; return what changed, None if it was not made.
+
+        Never raises but for cancellation: an error is logged and the next pass tries again.
+        """
+        clock = self._context.clock
+        try:
+            if not await self._leases.hold(loop.name):
+                logger.debug("%s is run by another towel", loop.name)
+                self._grace.reached(clock())
+                return None
+            self._grace.reached(clock())
+            if loop.trusts_silence and not self._grace.is_over(clock()):
+                logger.debug("%s waits: the database has not been there for long", loop.name)
+                return None
+            counts = await loop.run_once(self._context)
+        except Unavailable as error:
+            self._grace.lost()
+            logger.warning("%s: %s", loop.name, error)
+            return None
+        except Exception:
+            logger.exception("%s failed; the next pass tries again", loop.name)
+            return None
+        if any(counts.values()):
+            logger.info("%s: %s", loop.name, ", ".join(f"{count} {kind}" for kind, count in counts.items()))
+        return counts
+
+    async def _run(self, loop: Loop) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - APScheduler makes one
+        self._passes.add(task)
+        try:
+            await self._timed(loop)
+        finally:
+            self._passes.discard(task)
+
+    async def _timed(self, loop: Loop) -> None:
+        """Tick; when that took longer than the interval, say so and have the next pass begin at once."""
+        interval = self.intervals[loop.name]
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        await self.tick(loop)
+        now = datetime.now(UTC)
+        job = self._scheduler.get_job(loop.name)
+        if job is None:
+            return
+        if clock() - started > interval:
+            logger.warning("%s took longer than its interval of %g seconds", loop.name, interval)
+            job.modify(next_run_time=now)
+        if now - self._said.get(loop.name, datetime.min.replace(tzinfo=UTC)) >= ALIVE_EVERY:
+            self._said[loop.name] = now
+            logger.debug("%s is still alive, next run at %s", loop.name, job.next_run_time)
