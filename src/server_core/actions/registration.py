@@ -14,6 +14,7 @@ from server_core.actions.context import ActionContext
 from server_core.actions.flows import activate_schedule_in, archive_flows_in
 from server_core.db.session import Row, WriteSession
 from server_core.errors import InvalidInput, NotFound
+from server_core.flow_document import Edge, Task
 from server_core.rules import flows as rules
 from server_core.rules.arguments import require
 from server_core.rules.compression import inflate_json
@@ -199,8 +200,8 @@ async def _try_activate(session: WriteSession, context: ActionContext, flow_id: 
 async def _insert_graph(
     session: WriteSession,
     context: ActionContext,
-    task_rows: list[rules.Task],
-    edges: list[rules.Edge],
+    task_rows: list[Task],
+    edges: list[Edge],
     *,
     flow_id: UUID,
     tenant_id: UUID,
@@ -218,7 +219,7 @@ async def _insert_graph(
 async def _insert_edges(
     session: WriteSession,
     context: ActionContext,
-    edges: list[rules.Edge],
+    edges: list[Edge],
     *,
     flow_id: UUID,
     tenant_id: UUID | None,

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from server_core.db.session import ReadSession, Row, WriteSession
-from server_core.rules.flows import Flow
+from server_core.flow_document import Flow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from itertools import islice
 from uuid import UUID, uuid4
 
 from server_core.db.session import ReadSession, WriteSession
-from server_core.rules.flows import Edge, Task
+from server_core.flow_document import Edge, Task
 
 INSERT_TASKS = """
 -- tasks of one flow; a slug that the flow already has is left alone

@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from server_core.errors import InvalidInput
+from server_core.flow_document import Flow
 from server_core.rules.durations import parse_duration
-from server_core.rules.flows import Flow, missing_parameters, parse_edges, parse_flow, parse_tasks
+from server_core.rules.flows import missing_parameters, parse_edges, parse_flow, parse_tasks
 
 CUTOFF = "0.6.1"
 
