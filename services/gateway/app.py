@@ -34,7 +34,8 @@ from services.gateway.variables import check
 _LONG_DOCUMENT = 8_000
 """Documents of more characters are planned in a thread: the slowest take a second."""
 _MOST_SEPARATED = 50
-_DOWN = frozenset({"postgres-error", "API_ERROR"})
+_NO_FIELDS_FAULT = frozenset({"postgres-error", "timeout", "API_ERROR"})
+"""Codes of failures that asking again, field by field, would only multiply."""
 _log = logging.getLogger(__name__)
 
 
@@ -201,7 +202,7 @@ class Gateway:
         One bad root field then leaves its siblings their answers, as if each had been sent alone (data-api.md §3.2).
         """
         answer = read(step.fields, response, step.owner)
-        harmless = not answer.codes & _DOWN if plan.reads else response.status == 400
+        harmless = not answer.codes & _NO_FIELDS_FAULT if plan.reads else response.status == 400
         if not (answer.refused and harmless and 1 < len(step.fields) <= _MOST_SEPARATED):
             return answer
         pieces = documents.separate(request.query, request.operation_name, step)

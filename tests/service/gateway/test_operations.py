@@ -145,6 +145,22 @@ async def test_the_same_when_the_data_service_owns_all_of_it(gateway: Served) ->
     assert [error["path"] for error in answer["errors"]] == [["b"]]
 
 
+@pytest.mark.parametrize(("code", "calls"), [("timeout", 1), ("postgres-error", 1), ("data-exception", 3)])
+async def test_what_no_field_is_to_blame_for_is_not_asked_again(code: str, calls: int) -> None:
+    seen: list[str] = []
+
+    def fail(request: GraphQLRequest) -> GraphQLResponse:
+        seen.append(request.query)
+        body = {"errors": [{"extensions": {"path": "$", "code": code}, "message": "m"}]}
+        return GraphQLResponse(body=json.dumps(body).encode(), status=400)
+
+    async with served(Overridden(data_service(), fail)) as gateway:
+        answer = await gateway.answer('{ a: flow_by_pk(id: "f1") { name } b: flow_by_pk(id: "f2") { name } }')
+    assert len(seen) == calls
+    assert answer["data"] == {"a": None, "b": None}
+    assert [error["path"] for error in answer["errors"]] == [["a"], ["b"]]
+
+
 async def test_a_root_that_may_not_be_null_takes_the_data_with_it() -> None:
     data = data_service()
     data.schema.type_map["query_root"].fields["project"].resolve = lambda *_: 1 / 0  # type: ignore[attr-defined]
