@@ -48,7 +48,8 @@ async def test_an_action_is_seen_by_a_query(server: Served) -> None:
     )
     answer = await server.answer(
         f'{{ project(where: {{ tenant_id: {{ _eq: "{tenant_id}" }}, name: {{ _eq: null }} }}'
-        " order_by: { name: asc }) { id name __typename tenant { id } flows_aggregate(distinct_on: name) { aggregate { count } } } hello }",
+        " order_by: { name: asc }) { id name __typename tenant { id } flows_aggregate(distinct_on: name)"
+        " { aggregate { count } } } hello }",
         "null",
     )
     assert answer["data"]["project"] == [
