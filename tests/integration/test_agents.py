@@ -91,6 +91,6 @@ async def test_a_result_is_used_again(server: Server, client: PrefectClient, pro
         )
         return [row["state"] for row in states]
 
-    assert await run(1) == ["Pending", "Running", "Cached"]
+    assert await run(1) == ["Pending", "Running", "Success", "Cached"]
     assert await run(1) == ["Pending", "Cached"]
-    assert await run(2) == ["Pending", "Running", "Cached"]
+    assert await run(2) == ["Pending", "Running", "Success", "Cached"]

@@ -57,14 +57,14 @@ async def test_a_flow_runs_by_hand_and_on_schedule(served: Server, new_client: C
     assert "server" in await client.prefect("backend", "server")
     assert f"{project} created" in await client.prefect("create", "project", project, "--description", "nightly")
     by_script = UUID((await client.script("etl.py", project)).split()[-1])
-    assert "Registered 'etl'" in await client.prefect("register", "--project", project, "--path", str(FLOWS / "etl.py"))
+    assert "1 registered" in await client.prefect("register", "--project", project, "--path", str(FLOWS / "etl.py"))
     by_cli = await newest_version(served, project, replaces=by_script)
 
-    async with client.agent() as agent:
+    async with client.agent(name=project) as agent:
         by_hand, on_schedule = await asyncio.gather(
             run_by_hand(served, client, agent, project, by_cli), run_on_schedule(served, agent, by_cli)
         )
-        await check_agent(served, client)
+        await check_agent(served, project)
 
     await check_run(served, by_hand, by_cli, count=3)
     await check_run(served, on_schedule, by_cli, count=2)
@@ -128,17 +128,16 @@ async def run_on_schedule(server: Server, agent: Agent, flow_id: UUID) -> UUID:
     return run_id
 
 
-async def check_agent(server: Server, client: PrefectClient) -> None:
+async def check_agent(server: Server, name: str) -> None:
     """The agent is there, once, and was heard of within the last minute."""
     [agent] = await server.rows(
-        "SELECT *, clock_timestamp() - last_queried < interval '1 minute' AS healthy FROM agent"
-        " WHERE type = 'LocalAgent' ORDER BY created DESC LIMIT 1"
+        "SELECT *, clock_timestamp() - last_queried < interval '1 minute' AS healthy FROM agent WHERE name = $1", name
     )
-    assert (agent["name"], agent["core_version"], agent["healthy"]) == ("agent", "1.4.1", True)
+    assert (agent["type"], agent["core_version"], agent["healthy"]) == ("LocalAgent", "1.4.1", True)
     told = await server.query("query { agent { last_queried labels name id } }")
-    assert {"id": str(agent["id"]), "name": "agent", "labels": agent["labels"]} in [
-        {key: value for key, value in each.items() if key != "last_queried"} for each in told["agent"]
-    ]
+    [seen] = [each for each in told["agent"] if each["name"] == name]
+    assert (seen["id"], seen["labels"]) == (str(agent["id"]), agent["labels"])
+    assert seen["last_queried"] is not None
 
 
 async def check_run(server: Server, run_id: UUID, flow_id: UUID, *, count: int) -> None:

@@ -7,14 +7,13 @@ from prefect import Flow, Parameter, task
 from prefect.engine.cache_validators import all_inputs
 from prefect.engine.results import LocalResult
 
-
-@task(cache_for=timedelta(hours=1), cache_validator=all_inputs, cache_key="expensive")
-def expensive(number):
-    return number * 2
-
-
 if __name__ == "__main__":
     project, folder = sys.argv[1:]
+
+    @task(cache_for=timedelta(hours=1), cache_validator=all_inputs, cache_key=f"key of {project}")
+    def expensive(number):
+        return number * 2
+
     with Flow("cached", result=LocalResult(dir=folder)) as flow:
         expensive(Parameter("number", default=1))
     print(flow.register(project_name=project, no_url=True))

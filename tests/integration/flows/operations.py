@@ -102,7 +102,8 @@ def main(flow_id):
         "flow": view.get_flow_metadata().name,
     }
     flow = FlowView.from_flow_id(flow_id)
-    told["flow"] = {"project": flow.project_name, "by_name": FlowView.from_flow_name(flow.name).flow_id == flow_id}
+    by_name = FlowView.from_flow_name(flow.name, project_name=flow.project_name)
+    told["flow"] = {"project": flow.project_name, "by_name": by_name.flow_id == flow_id}
 
     told["cancelled"] = client.cancel_flow_run(told["other_key"])
     told["cancelled_twice"] = client.cancel_flow_run(told["other_key"])
