@@ -92,8 +92,10 @@ class Leases:
         connection, stack = self._connection, self._stack
         self._connection = self._stack = None
         self._held.clear()
-        if connection is not None and not connection.is_closed():
-            connection.terminate()
+        if connection is not None:
+            # A connection that is closed already is the pool's again, and says so by raising.
+            with contextlib.suppress(asyncpg.InterfaceError):
+                connection.terminate()
         if stack is not None:
             with contextlib.suppress(Exception):
                 await stack.aclose()
