@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.states import State
+from server_core.store.entries import entry_arguments, entry_source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,57 @@ async def find_newest_flow(session: ReadSession, *, version_group_id: str) -> UU
     return flow_id
 
 
+_NEW_RUN_COLUMNS = (
+    ("id", "uuid"),
+    ("flow_id", "uuid"),
+    ("tenant_id", "uuid"),
+    ("parameters", "text"),
+    ("labels", "text"),
+    ("run_config", "text"),
+    ("context", "text"),
+    ("scheduled_start_time", "timestamptz"),
+    ("idempotency_key", "text"),
+    ("name", "text"),
+    ("auto_scheduled", "bool"),
+    ("state_id", "uuid"),
+    ("state", "text"),
+    ("message", "text"),
+    ("document", "text"),
+)
+
+
+@cache
+def _insert_statement(*, single: bool) -> str:
+    """Return the statement of insert_flow_runs."""
+    return f"""
+WITH entry AS (
+    {entry_source(_NEW_RUN_COLUMNS, single=single)}
+),
+made AS (
+    INSERT INTO flow_run (
+        id, flow_id, tenant_id, parameters, labels, run_config, context, scheduled_start_time,
+        idempotency_key, name, auto_scheduled
+    )
+    SELECT
+        id, flow_id, tenant_id, parameters::jsonb, labels::jsonb, run_config::jsonb, context::jsonb,
+        scheduled_start_time, idempotency_key, name, auto_scheduled
+    FROM entry
+    ORDER BY flow_id, idempotency_key
+    ON CONFLICT (idempotency_key, flow_id)
+    DO UPDATE SET auto_scheduled = flow_run.auto_scheduled OR excluded.auto_scheduled
+    RETURNING id, flow_id, idempotency_key
+),
+first_state AS (
+    INSERT INTO flow_run_state
+        (id, tenant_id, flow_run_id, "timestamp", state, message, start_time, serialized_state, version)
+    SELECT state_id, tenant_id, id, $16, state, message, scheduled_start_time, document::jsonb, 1
+    FROM entry
+    WHERE state IS NOT NULL AND id IN (SELECT id FROM made)
+)
+SELECT id, flow_id, idempotency_key FROM made
+"""  # noqa: S608 - made of constants
+
+
 async def insert_flow_runs(session: WriteSession, *, runs: Sequence[NewFlowRun], now: datetime) -> list[Row]:
     """Insert flow runs, each with its first state; one statement. Triggers add the task runs.
 
@@ -73,57 +126,28 @@ async def insert_flow_runs(session: WriteSession, *, runs: Sequence[NewFlowRun],
     Returns:
         id, flow_id and idempotency_key of each run, new or found, in no particular order.
     """
-    return await session.fetch(
-        """
-        WITH spec AS (
-            SELECT * FROM unnest(
-                $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-                $9::text[], $10::text[], $11::bool[], $12::uuid[], $13::text[], $14::text[], $15::text[]
-            ) AS s(
-                id, flow_id, tenant_id, parameters, labels, run_config, context, scheduled_start_time,
-                idempotency_key, name, auto_scheduled, state_id, state, message, document
-            )
-        ),
-        made AS (
-            INSERT INTO flow_run (
-                id, flow_id, tenant_id, parameters, labels, run_config, context, scheduled_start_time,
-                idempotency_key, name, auto_scheduled
-            )
-            SELECT
-                id, flow_id, tenant_id, parameters::jsonb, labels::jsonb, run_config::jsonb, context::jsonb,
-                scheduled_start_time, idempotency_key, name, auto_scheduled
-            FROM spec
-            ORDER BY flow_id, idempotency_key
-            ON CONFLICT (idempotency_key, flow_id)
-            DO UPDATE SET auto_scheduled = flow_run.auto_scheduled OR excluded.auto_scheduled
-            RETURNING id, flow_id, idempotency_key
-        ),
-        first_state AS (
-            INSERT INTO flow_run_state
-                (id, tenant_id, flow_run_id, "timestamp", state, message, start_time, serialized_state, version)
-            SELECT state_id, tenant_id, id, $16, state, message, scheduled_start_time, document::jsonb, 1
-            FROM spec
-            WHERE state IS NOT NULL AND id IN (SELECT id FROM made)
+    rows = [
+        (
+            run.id,
+            run.flow_id,
+            run.tenant_id,
+            run.parameters,
+            run.labels,
+            run.run_config,
+            run.run_context,
+            run.scheduled_start_time,
+            run.idempotency_key,
+            run.name,
+            run.auto_scheduled,
+            run.state_id,
+            run.state and run.state.name,
+            run.state and run.state.message,
+            run.state and run.state.text,
         )
-        SELECT id, flow_id, idempotency_key FROM made
-        """,
-        [run.id for run in runs],
-        [run.flow_id for run in runs],
-        [run.tenant_id for run in runs],
-        [run.parameters for run in runs],
-        [run.labels for run in runs],
-        [run.run_config for run in runs],
-        [run.run_context for run in runs],
-        [run.scheduled_start_time for run in runs],
-        [run.idempotency_key for run in runs],
-        [run.name for run in runs],
-        [run.auto_scheduled for run in runs],
-        [run.state_id for run in runs],
-        [run.state and run.state.name for run in runs],
-        [run.state and run.state.message for run in runs],
-        [run.state and run.state.text for run in runs],
-        now,
-    )
+        for run in runs
+    ]
+    single = len(rows) == 1
+    return await session.fetch(_insert_statement(single=single), *entry_arguments(rows, single=single), now)
 
 
 async def delete_flow_run(session: WriteSession, *, flow_run_id: UUID) -> bool:

@@ -8,10 +8,12 @@ that lock, inserts the state rows that fit with the next versions, and reports e
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from server_core.db.session import Row, WriteSession
 from server_core.states import FINISHED, State
+from server_core.store.entries import entry_arguments, entry_source, first_column_matches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,16 +92,51 @@ async def cancel_task_runs(session: WriteSession, *, states: Sequence[tuple[UUID
     )
 
 
-_INSERT_FLOW_RUN_STATES = """
+_STATE_COLUMNS = (
+    ("state_id", "uuid"),
+    ("state", "text"),
+    ("message", "text"),
+    ("start_time", "timestamptz"),
+    ("document", "text"),
+)
+_FLOW_RUN_COLUMNS = (("flow_run_id", "uuid"), *_STATE_COLUMNS, ("submits", "bool"), ("alive", "bool"))
+_TASK_RUN_COLUMNS = (("task_run_id", "uuid"), *_STATE_COLUMNS, ("needs_running", "bool"), ("inherits", "bool"))
+
+
+@cache
+def _flow_run_statement(*, single: bool, submits: bool, alive: bool) -> str:
+    """Return the statement of insert_flow_run_states; what no entry needs is left out of it."""
+    not_held = """
+    WHERE NOT entry.submits OR NOT (
+        EXISTS (
+            SELECT FROM flow_run_state AS held
+            WHERE held.flow_run_id = entry.flow_run_id AND held.state = 'Submitted' AND held."timestamp" > $11
+        )
+        OR EXISTS (
+            SELECT FROM entry AS earlier
+            WHERE earlier.flow_run_id = entry.flow_run_id AND earlier.submits AND earlier.position < entry.position
+        )
+    )"""
+    beating = """,
+sender AS (
+    SELECT id FROM agent WHERE id = $10::uuid FOR KEY SHARE
+),
+beating AS (
+    UPDATE flow_run
+    SET
+        heartbeat = $9,
+        agent_id = CASE WHEN sign.submits THEN coalesce((SELECT id FROM sender), agent_id) ELSE agent_id END
+    FROM (SELECT flow_run_id, bool_or(submits) AS submits FROM accepted WHERE alive GROUP BY flow_run_id) AS sign
+    WHERE flow_run.id = sign.flow_run_id
+)"""
+    return f"""
 WITH entry AS (
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::bool[], $8::bool[]
-    ) WITH ORDINALITY AS e(flow_run_id, state_id, state, message, start_time, document, submits, alive, position)
+    {entry_source(_FLOW_RUN_COLUMNS, single=single)}
 ),
 run AS (
     SELECT id, tenant_id, version, state
     FROM flow_run
-    WHERE id = ANY($1::uuid[])
+    WHERE {first_column_matches("id", "uuid", single=single)}
     ORDER BY id
     FOR NO KEY UPDATE
 ),
@@ -110,17 +147,7 @@ accepted AS (
         run.version + row_number() OVER in_order AS version,
         coalesce(lag(entry.state) OVER in_order, run.state) AS previous_state,
         $9::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
-    FROM entry JOIN run ON run.id = entry.flow_run_id
-    WHERE NOT entry.submits OR NOT (
-        EXISTS (
-            SELECT FROM flow_run_state AS held
-            WHERE held.flow_run_id = entry.flow_run_id AND held.state = 'Submitted' AND held."timestamp" > $10
-        )
-        OR EXISTS (
-            SELECT FROM entry AS earlier
-            WHERE earlier.flow_run_id = entry.flow_run_id AND earlier.submits AND earlier.position < entry.position
-        )
-    )
+    FROM entry JOIN run ON run.id = entry.flow_run_id{not_held if submits else ""}
     WINDOW in_order AS (PARTITION BY entry.flow_run_id ORDER BY entry.position)
 ),
 written AS (
@@ -129,24 +156,13 @@ written AS (
     SELECT state_id, tenant_id, flow_run_id, "timestamp", state, message, start_time, document::jsonb, version
     FROM accepted
     ORDER BY position
-),
-sender AS (
-    SELECT id FROM agent WHERE id = $11::uuid FOR KEY SHARE
-),
-beating AS (
-    UPDATE flow_run
-    SET
-        heartbeat = $9,
-        agent_id = CASE WHEN sign.submits THEN coalesce((SELECT id FROM sender), agent_id) ELSE agent_id END
-    FROM (SELECT flow_run_id, bool_or(submits) AS submits FROM accepted WHERE alive GROUP BY flow_run_id) AS sign
-    WHERE flow_run.id = sign.flow_run_id
-)
+){beating if alive else ""}
 SELECT run.id IS NOT NULL AS known, run.tenant_id, accepted.version::int, accepted.previous_state, accepted."timestamp"
 FROM entry
 LEFT JOIN run ON run.id = entry.flow_run_id
 LEFT JOIN accepted ON accepted.position = entry.position
 ORDER BY entry.position
-"""
+"""  # noqa: S608 - made of constants
 
 
 async def insert_flow_run_states(
@@ -164,42 +180,65 @@ async def insert_flow_run_states(
     Returns:
         Per entry, in order: known (the run exists), tenant_id, version (None: refused), previous_state, timestamp.
     """
-    return await session.fetch(
-        _INSERT_FLOW_RUN_STATES,
-        [entry.flow_run_id for entry in entries],
-        [entry.state_id for entry in entries],
-        [entry.state.name for entry in entries],
-        [entry.state.message for entry in entries],
-        [entry.state.start_time for entry in entries],
-        [entry.state.text for entry in entries],
-        [entry.submits for entry in entries],
-        [entry.alive for entry in entries],
-        now,
-        held_since,
-        agent_id,
-    )
+    rows = [
+        (
+            entry.flow_run_id,
+            entry.state_id,
+            entry.state.name,
+            entry.state.message,
+            entry.state.start_time,
+            entry.state.text,
+            entry.submits,
+            entry.alive,
+        )
+        for entry in entries
+    ]
+    single = len(rows) == 1
+    submits = any(entry.submits for entry in entries)
+    alive = submits or any(entry.alive for entry in entries)
+    arguments = [*entry_arguments(rows, single=single), now]
+    if alive:
+        arguments.append(agent_id)
+    if submits:
+        arguments.append(held_since)
+    return await session.fetch(_flow_run_statement(single=single, submits=submits, alive=alive), *arguments)
 
 
-_INSERT_TASK_RUN_STATES = """
-WITH entry AS (
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::bool[], $8::bool[]
-    ) WITH ORDINALITY
-        AS e(task_run_id, state_id, state, message, start_time, document, needs_running, inherits, position)
-),
+@cache
+def _task_run_statement(*, single: bool, needs_running: bool) -> str:
+    """Return the statement of insert_task_run_states; what no entry needs is left out of it."""
+    flow = """
 flow AS (
     SELECT id, state
     FROM flow_run
-    WHERE id IN (SELECT flow_run_id FROM task_run WHERE task_run.id = ANY($10::uuid[]))
+    WHERE id IN (
+        SELECT task_run.flow_run_id
+        FROM entry JOIN task_run ON task_run.id = entry.task_run_id
+        WHERE entry.needs_running
+    )
     ORDER BY id
     FOR SHARE
-),
+),"""
+    after_flow = " AND (SELECT count(*) FROM flow) >= 0"
+    in_running_flow = """
+    WHERE NOT entry.needs_running
+        OR EXISTS (SELECT FROM flow WHERE flow.id = run.flow_run_id AND flow.state = 'Running')"""
+    beating = """,
+beating AS (
+    UPDATE task_run
+    SET heartbeat = $9
+    WHERE id IN (SELECT task_run_id FROM accepted WHERE needs_running)
+)"""
+    return f"""
+WITH entry AS (
+    {entry_source(_TASK_RUN_COLUMNS, single=single)}
+),{flow if needs_running else ""}
 run AS (
     SELECT
         id, version, serialized_state -> 'cached_inputs' AS cached_inputs, flow_run_id,
         coalesce(tenant_id, (SELECT tenant_id FROM flow_run WHERE flow_run.id = task_run.flow_run_id)) AS tenant_id
     FROM task_run
-    WHERE id = ANY($1::uuid[]) AND (SELECT count(*) FROM flow) >= 0
+    WHERE {first_column_matches("id", "uuid", single=single)}{after_flow if needs_running else ""}
     ORDER BY id
     FOR NO KEY UPDATE
 ),
@@ -208,15 +247,13 @@ accepted AS (
         entry.*,
         run.tenant_id,
         CASE
-            WHEN entry.inherits AND jsonb_typeof(run.cached_inputs) = 'object' AND run.cached_inputs <> '{}'
-            THEN jsonb_set(entry.document::jsonb, '{cached_inputs}', run.cached_inputs)
+            WHEN entry.inherits AND jsonb_typeof(run.cached_inputs) = 'object' AND run.cached_inputs <> '{{}}'
+            THEN jsonb_set(entry.document::jsonb, '{{cached_inputs}}', run.cached_inputs)
             ELSE entry.document::jsonb
         END AS serialized_state,
         run.version + row_number() OVER in_order AS version,
         $9::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
-    FROM entry JOIN run ON run.id = entry.task_run_id
-    WHERE NOT entry.needs_running
-        OR EXISTS (SELECT FROM flow WHERE flow.id = run.flow_run_id AND flow.state = 'Running')
+    FROM entry JOIN run ON run.id = entry.task_run_id{in_running_flow if needs_running else ""}
     WINDOW in_order AS (PARTITION BY entry.task_run_id ORDER BY entry.position)
 ),
 written AS (
@@ -225,18 +262,13 @@ written AS (
     SELECT state_id, tenant_id, task_run_id, "timestamp", state, message, start_time, serialized_state, version
     FROM accepted
     ORDER BY position
-),
-beating AS (
-    UPDATE task_run
-    SET heartbeat = $9
-    WHERE id IN (SELECT task_run_id FROM accepted WHERE needs_running)
-)
+){beating if needs_running else ""}
 SELECT run.id IS NOT NULL AS known, accepted.version::int
 FROM entry
 LEFT JOIN run ON run.id = entry.task_run_id
 LEFT JOIN accepted ON accepted.position = entry.position
 ORDER BY entry.position
-"""
+"""  # noqa: S608 - made of constants
 
 
 async def insert_task_run_states(session: WriteSession, *, entries: Sequence[TaskRunEntry], now: datetime) -> list[Row]:
@@ -247,16 +279,19 @@ async def insert_task_run_states(session: WriteSession, *, entries: Sequence[Tas
     Returns:
         Per entry, in order: known (the run exists), version (None: refused).
     """
-    return await session.fetch(
-        _INSERT_TASK_RUN_STATES,
-        [entry.task_run_id for entry in entries],
-        [entry.state_id for entry in entries],
-        [entry.state.name for entry in entries],
-        [entry.state.message for entry in entries],
-        [entry.state.start_time for entry in entries],
-        [entry.state.text for entry in entries],
-        [entry.needs_running for entry in entries],
-        [entry.inherits for entry in entries],
-        now,
-        [entry.task_run_id for entry in entries if entry.needs_running],
-    )
+    rows = [
+        (
+            entry.task_run_id,
+            entry.state_id,
+            entry.state.name,
+            entry.state.message,
+            entry.state.start_time,
+            entry.state.text,
+            entry.needs_running,
+            entry.inherits,
+        )
+        for entry in entries
+    ]
+    single = len(rows) == 1
+    statement = _task_run_statement(single=single, needs_running=any(entry.needs_running for entry in entries))
+    return await session.fetch(statement, *entry_arguments(rows, single=single), now)
