@@ -41,12 +41,15 @@ class DataService:
         settings: pool size, timeout, null rule.
         dsn: the database.
         metadata: which of its tables to show, and how.
+
+    Attributes:
+        postgres: the connections.
     """
 
     def __init__(self, settings: Settings, dsn: str, metadata: Path) -> None:
         self._metadata = metadata
         self._null_collapse = settings.data.null_collapse
-        self._postgres = Postgres(
+        self.postgres = Postgres(
             dsn,
             pool_size=settings.data.pool_size,
             statement_cache_size=settings.database.statement_cache_size,
@@ -60,11 +63,11 @@ class DataService:
         Raises:
             ConfigError: the metadata does not fit the database; the message names the line.
         """
-        await self._postgres.start()
+        await self.postgres.start()
         try:
             await self.reload()
         except BaseException:
-            await self._postgres.stop()
+            await self.postgres.stop()
             raise
 
     async def reload(self) -> None:
@@ -74,13 +77,13 @@ class DataService:
             ConfigError: the metadata does not fit the database; the old schema stays.
         """
         metadata = load_metadata(self._metadata)
-        rows = await self._postgres.run(INTROSPECTION)
+        rows = await self.postgres.run(INTROSPECTION)
         schema = build_schema(track(read_catalog(rows[0][0]), metadata))
         self._requests = Requests(schema, null_collapse=self._null_collapse)
 
     async def stop(self) -> None:
         """Close the pool after the requests in flight."""
-        await self._postgres.stop()
+        await self.postgres.stop()
         self._requests = None
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
@@ -101,7 +104,7 @@ class DataService:
         statement = prepared.answer.statement
         if statement is None:
             return prepared.answer.body(())
-        rows = await self._postgres.run(statement.text, prepared.parameters)
+        rows = await self.postgres.run(statement.text, prepared.parameters)
         return prepared.answer.body(cast("Sequence[Sequence[bytes | None]]", rows))
 
 

@@ -68,6 +68,17 @@ class Postgres:
         self._statement_timeout = statement_timeout
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """The open pool.
+
+        Raises:
+            ConnectionFailed: it is not open.
+        """
+        if self._pool is None:
+            raise ConnectionFailed
+        return self._pool
+
     async def start(self) -> None:
         """Open the pool; one connection is made at once, so that a wrong DSN fails here."""
         self._pool = await asyncpg.create_pool(
@@ -111,9 +122,7 @@ class Postgres:
         await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in session.items()))
 
     async def _fetch(self, text: str, parameters: Sequence[Any]) -> list[asyncpg.Record]:
-        if self._pool is None:
-            raise ConnectionFailed
-        async with self._pool.acquire() as connection:
+        async with self.pool.acquire() as connection:
             return await connection.fetch(text, *parameters)
 
     def _translated(self, error: Exception) -> DataError:

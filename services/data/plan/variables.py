@@ -123,5 +123,5 @@ def _member(type: GraphQLInputObjectType, key: str) -> GraphQLInputType:
     field = type.fields.get(key)
     if field is None:
         raise GraphQLError(f"{type} has no field {key}")
-    type: GraphQLInputType = field.type
-    return type
+    member: GraphQLInputType = field.type
+    return member

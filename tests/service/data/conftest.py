@@ -1,0 +1,38 @@
+"""The data API on a real Postgres that holds the rows of world.sql.
+
+world_url   DSN of that database; tests only read it
+service     the data API over it, started, as a client without HTTP sees it
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from server_core.config import Settings
+from services.data.app import METADATA, DataService
+from tests.support.cluster import Cluster, connected
+
+WORLD = Path(__file__).with_name("world.sql")
+
+
+@pytest.fixture(scope="session")
+async def world_url(cluster: Cluster, pytestconfig: pytest.Config) -> AsyncIterator[str]:
+    """A database with the rows that the cases ask about."""
+    worker = getattr(pytestconfig, "workerinput", {}).get("workerid", "main")
+    name = f"{cluster.run}_world_{worker}"
+    dsn = await cluster.create(name, template=cluster.template)
+    async with connected(dsn) as connection:
+        await connection.execute(await asyncio.to_thread(WORLD.read_text))
+    yield dsn
+    await cluster.drop(name)
+
+
+@pytest.fixture(scope="session")
+async def service(world_url: str) -> AsyncIterator[DataService]:
+    """The data API over the world."""
+    service = DataService(Settings(), world_url, METADATA)
+    await service.start()
+    yield service
+    await service.stop()
