@@ -89,10 +89,14 @@ MISTAKES = {
         status=200,
         says="Foreign key violation.",
     ),
-    # ids that are no ids
-    "no UUID in a variable": Mistake(body=mutation("cancel_flow_run", "state", flow_run_id="x"), status=400),
+    # ids that are no ids: the service a scalar belongs to reads it, so it is an error of one field
+    "no UUID in a variable": Mistake(
+        body=mutation("cancel_flow_run", "state", flow_run_id="x"), status=200, says="Could not parse UUID"
+    ),
     "no UUID in a literal": Mistake(
-        body=sent('mutation { cancel_flow_run(input: { flow_run_id: "x" }) { state } }'), status=400
+        body=sent('mutation { cancel_flow_run(input: { flow_run_id: "x" }) { state } }'),
+        status=200,
+        says="Could not parse UUID",
     ),
     "no UUID in a query": Mistake(
         body=sent('query { flow_run(where: { id: { _eq: "x" } }) { id } }'), status=200, says="invalid input"
