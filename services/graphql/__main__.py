@@ -1,33 +1,51 @@
 """Runs the action service as a process of its own: `python -m services.graphql`."""
 
+import asyncio
 import sys
 
 import uvicorn
 
 from server_core.config_loader import load_settings
-from server_core.errors import ConfigError
+from server_core.db.migrate import wait_until_ready
+from server_core.errors import ConfigError, ServerError
 from server_core.observe import configure_logging
 from services.graphql.app import create_app, create_service
 
+GRACE_SECONDS = 4
+"""After a signal requests in flight get this long; the process is gone within five seconds."""
+
 
 def main() -> int:
-    """Serve until a signal comes; return the exit code."""
+    """Serve until SIGINT or SIGTERM; return the exit code."""
     try:
         settings = load_settings()
         dsn = settings.database.connection_url
         if not dsn:
             raise ConfigError("database.connection_url: the action service needs a database.")
-    except ConfigError as error:
-        print(error.message, file=sys.stderr)
+        configure_logging(settings.logging.level)
+        asyncio.run(
+            wait_until_ready(
+                dsn,
+                retry_seconds=settings.database.connect_retry_seconds,
+                timeout_seconds=settings.database.connect_timeout_seconds,
+            )
+        )
+    except ServerError as error:
+        print(f"error: {error.message}", file=sys.stderr)
         return 2
-    configure_logging(settings.logging.level)
+    except KeyboardInterrupt:
+        return 130
     uvicorn.run(
-        create_app(create_service(settings, dsn), settings),
+        create_app(create_service(settings, dsn)),
         host=settings.graphql.host,
         port=settings.graphql.port,
+        loop="uvloop",
+        http="httptools",
         timeout_keep_alive=settings.graphql.keep_alive_seconds,
+        timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
         access_log=False,
+        server_header=False,
     )
     return 0
 

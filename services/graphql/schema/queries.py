@@ -1,6 +1,7 @@
 """Queries that name no run: hello, reference_data, api (actions.md §2.1). Env is read per request."""
 
 import os
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import strawberry
@@ -57,6 +58,7 @@ class Query:
         )
 
 
+@cache
 def package_version() -> str:
     """Return the version of this package, or UNKNOWN when it runs from a bare checkout."""
     try:

@@ -219,6 +219,8 @@ def translate(error: BaseException) -> ServerError | None:
             return ConstraintViolation("Not-NULL violation.")
         case asyncpg.DataError():
             return InvalidInput(f"Invalid value: {error}")
+        case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
+            return Unavailable("The request met another one and was undone; try again.")
         case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):
             return None  # the driver was used wrongly: a defect of ours, which another attempt does not mend
         case _ if isinstance(error, (*_LOST, asyncpg.InterfaceError)):
