@@ -43,6 +43,13 @@ async def four_processes(cluster: Cluster, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
+@pytest.fixture(params=["server", "four_processes"])
+def served(request: pytest.FixtureRequest) -> Server:
+    """The server, run both ways."""
+    running: Server = request.getfixturevalue(request.param)
+    return running
+
+
 @pytest.fixture
 def new_client(prefect_environment: Path, tmp_path_factory: pytest.TempPathFactory) -> NewClient:
     """Make a user's machine with a home of its own, pointed at a server: `new_client(server, backend=…)`."""

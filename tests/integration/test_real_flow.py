@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from tests.support.prefect_client import FLOWS, Agent, PrefectClient
 from tests.support.waiting import wait_until
 from tests.support.whole_server import Server
@@ -41,13 +39,6 @@ query {
 }
 """
 """The fields of the client's own view of a run (client-operations.md §3, V2 and V3), and what belongs to it."""
-
-
-@pytest.fixture(params=["server", "four_processes"])
-def served(request: pytest.FixtureRequest) -> Server:
-    """The server, run both ways."""
-    running: Server = request.getfixturevalue(request.param)
-    return running
 
 
 async def test_a_flow_runs_by_hand_and_on_schedule(served: Server, new_client: Callable[..., PrefectClient]) -> None:
