@@ -18,7 +18,6 @@ import importlib.util
 import logging
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -26,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote
 
 from server_core.db.system_user import SystemUser, system_user_for
@@ -41,6 +40,9 @@ SUPERUSER = "postgres"
 PORT = 5432
 SOCKET_PATH_LIMIT = 100
 """Longest socket path that every platform takes (macOS: 103 bytes)."""
+
+_STATUS_LINE = 7
+"""Where postmaster.pid says how far the postmaster is; the same in every Postgres since 10."""
 
 START_SECONDS = 60
 """How long a start may take; recovery after a crash is part of it."""
@@ -78,6 +80,7 @@ class EmbeddedPostgres:
         self.log = self.home / "postgres.log"
         self._settings = {**TUNING, **(settings or {})}
         self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
         """Start the database, making it if it is new, and return its DSN. Blocks; call it in a thread.
@@ -120,6 +123,8 @@ class EmbeddedPostgres:
     @property
     def pid(self) -> int | None:
         """The process id of the running postmaster, or None."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process.pid
         found = _postmaster(self.data)
         return found if found is not None and _is_postgres(found) else None
 
@@ -185,20 +190,45 @@ class EmbeddedPostgres:
         fresh.rename(self.data)
 
     def _launch(self, binaries: Path, user: SystemUser | None, sockets: Path) -> None:
-        self.log.touch(mode=0o600)
-        if user is not None:
-            user.own(self.log)
-        offset = self.log.stat().st_size
-        arguments = [f"-k {shlex.quote(str(sockets))} -h '' -p {PORT}"]
-        arguments += [f"-c {shlex.quote(f'{name}={value}')}" for name, value in self._settings.items()]
-        command = [str(binaries / "pg_ctl"), "start", "-w", "-t", str(START_SECONDS)]
-        command += ["-D", str(self.data), "-l", str(self.log), "-o", " ".join(arguments)]
-        problem = _run(command, user, START_SECONDS + 5)
-        if problem is not None:
-            with self.log.open("rb") as log:
-                log.seek(offset)
-                said = log.read().decode(errors="replace").strip().splitlines()
-            raise ConfigError(f"The embedded Postgres does not start: {said[-1] if said else problem} (see {self.log})")
+        """Start the postmaster and return when it takes connections.
+
+        Directly and not by pg_ctl, which hands paths to a shell.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(sockets), "-h", "", "-p", str(PORT)]
+        for name, value in self._settings.items():
+            command += ["-c", f"{name}={value}"]
+        while True:
+            with self.log.open("ab") as log:
+                offset = log.tell()
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_detached(user)
+                )
+            while self._process.poll() is None and time.monotonic() < deadline:
+                if self._is_ready(self._process.pid):
+                    return
+                time.sleep(0.02)
+            said = self._said(offset)
+            # Left for a moment by a Postgres that was killed: its last processes still hold the data.
+            if "pre-existing shared memory block" not in said or time.monotonic() > deadline:
+                raise ConfigError(f"The embedded Postgres does not start: {said} (see {self.log})")
+            time.sleep(0.2)
+
+    def _is_ready(self, pid: int) -> bool:
+        """Tell whether the postmaster wrote into its pid file that it takes connections."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) > _STATUS_LINE and lines[0] == str(pid) and lines[_STATUS_LINE].strip() == "ready"
+
+    def _said(self, offset: int) -> str:
+        """Return the line of the log, after an offset, that tells best why a start failed."""
+        with self.log.open("rb") as log:
+            log.seek(offset)
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        fatal = [line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line]
+        return (fatal or lines or [f"no answer in {START_SECONDS} seconds"])[0]
 
     def _ensure_database(self, binaries: Path, sockets: Path) -> None:
         psql = [str(binaries / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(sockets), "-p", str(PORT)]
@@ -212,6 +242,10 @@ class EmbeddedPostgres:
             raise ConfigError(f"The embedded Postgres in {self.data} does not take commands: {problem}")
 
     def _stop_postgres(self) -> None:
+        self._signal_until_gone()
+        self._process = None
+
+    def _signal_until_gone(self) -> None:
         for number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
             pid = self.pid
             if pid is None:
@@ -290,33 +324,24 @@ def _socket_folder(data: Path, user: SystemUser | None) -> Path:
 
 
 def _run(command: Sequence[str], user: SystemUser | None, seconds: float, text: str = "") -> str | None:
-    """Run a program in a session of its own; return None, or the last line of what it said when it failed.
+    """Run a program; return None, or the last line of what it said when it failed."""
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=seconds, check=False, **_detached(user)
+        )
+    except subprocess.TimeoutExpired:
+        return f"{Path(command[0]).name} took more than {seconds:.0f} seconds"
+    if done.returncode == 0:
+        return None
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return lines[-1] if lines else f"{Path(command[0]).name} ended with code {done.returncode}"
 
-    The output goes to a file: the postmaster inherits it, and a pipe would be open as long as Postgres runs.
-    """
-    account = {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    with tempfile.TemporaryFile() as output:
-        try:
-            done = subprocess.run(
-                command,
-                input=text.encode(),
-                stdout=output,
-                stderr=output,
-                timeout=seconds,
-                check=False,
-                start_new_session=True,
-                cwd="/",
-                env={**environment, "LC_ALL": "C"},
-                **account,  # type: ignore[call-overload]
-            )
-        except subprocess.TimeoutExpired:
-            return f"{Path(command[0]).name} took more than {seconds:.0f} seconds"
-        if done.returncode == 0:
-            return None
-        output.seek(0)
-        lines = output.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"{Path(command[0]).name} ended with code {done.returncode}"
+
+def _detached(user: SystemUser | None) -> dict[str, Any]:
+    """Return how every program is started: in its own session, as the account, untouched by our environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    account: dict[str, Any] = {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
+    return {"start_new_session": True, "cwd": "/", "env": {**kept, "LC_ALL": "C"}, **account}
 
 
 def _postmaster(data: Path) -> int | None:
@@ -338,13 +363,9 @@ def _exists(pid: int) -> bool:
 
 
 def _is_postgres(pid: int) -> bool:
-    """Tell whether the process lives and is a Postgres. A dead one that is our own child is collected first."""
+    """Tell whether the process lives and is a Postgres; one that is dead but not yet collected is not."""
     import psutil
 
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
     try:
         process = psutil.Process(pid)
         return bool(process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres"))
