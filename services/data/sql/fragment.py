@@ -120,7 +120,8 @@ def _cast(number: int, value: Value) -> str:
     if target in ("text", "varchar"):
         return f"${number}::text{suffix}"
     if value.many and value.type.element is not None:
-        return f"ARRAY(SELECT e::{target} FROM unnest(${number}::text[]) e)"  # noqa: S608 - names are quoted
+        # A list of arrays cannot be an array again: it stands as a subquery after ANY.
+        return f"SELECT e::{target} FROM unnest(${number}::text[]) e"  # noqa: S608 - names are quoted
     return f"(${number}::text{suffix})::{target}{suffix}"
 
 
