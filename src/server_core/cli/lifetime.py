@@ -122,8 +122,9 @@ class Lifetime:
             asyncio.get_running_loop().call_later(DEADLINE_SECONDS, self._on_deadline)
 
     def _close(self) -> None:
-        while self.at_exit:
-            self.at_exit.pop()()
+        # Once more after an impatient second signal: each of these waits for the first call and then does nothing.
+        for stop in reversed(self.at_exit):
+            stop()
 
     def _leave(self, code: int) -> None:
         try:
@@ -206,8 +207,8 @@ def bind(host: str, port: int, *, key: str) -> list[socket.socket]:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise ConfigError(f"{key}.host: {host!r} is not an address of this machine ({error.strerror})") from None
+    except (socket.gaierror, UnicodeError) as error:  # the latter for what cannot be a name at all
+        raise ConfigError(f"{key}.host: {host!r} is not an address of this machine ({error})") from None
     bound: list[socket.socket] = []
     problem: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):

@@ -1,11 +1,19 @@
 """The door of the command line: versions, mistakes."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from server_core.cli.main import app, main
 
 runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    monkeypatch.setenv("PREFECT_SERVER__HOME", str(tmp_path))
 
 
 def test_version() -> None:
