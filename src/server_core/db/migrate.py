@@ -195,6 +195,8 @@ async def _opened(dsn: str) -> AsyncIterator["Connection"]:
     except ssl.SSLError as error:
         raise ConfigError(f"The TLS connection to the database failed: {place} ({_line(error)})") from error
     except NOT_READY as error:
+        if isinstance(error, FileNotFoundError) and "ssl" in plain.partition("?")[2]:  # a certificate, not the socket
+            raise ConfigError(f"database.connection_url cannot be used: {place} ({_line(error)})") from error
         raise Unavailable(f"The database cannot be reached: {place} ({_line(error)})") from error
     except (ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
         raise ConfigError(f"database.connection_url cannot be used: {place} ({_line(error)})") from error
