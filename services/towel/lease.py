@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 5.0
 """A connection that takes longer to answer is given up, and the locks with it."""
 
-_PREPARE = """
+_BEGIN = """
+    BEGIN;
     SET LOCAL idle_in_transaction_session_timeout = 0;
     SET LOCAL statement_timeout = 0;
     SET LOCAL tcp_keepalives_idle = 30;
@@ -62,9 +63,12 @@ class Leases:
     async def release(self) -> None:
         """Give all locks back, for another towel to take at its next tick."""
         async with self._turn:
-            if self._connection is not None:
+            connection, stack = self._connection, self._stack
+            if connection is not None and stack is not None:
                 with contextlib.suppress(Exception):
-                    await self._connection.close(timeout=ANSWER_SECONDS / 5)
+                    await connection.execute("ROLLBACK", timeout=1)
+                    self._connection = self._stack = None
+                    await stack.aclose()
             await self._let_go()
 
     async def _hold(self, name: str) -> bool:
@@ -82,8 +86,7 @@ class Leases:
     async def _connect(self) -> "Connection":
         self._stack = contextlib.AsyncExitStack()
         connection = await self._stack.enter_async_context(self._database.connection())
-        await connection.transaction().start()
-        await connection.execute(_PREPARE)
+        await connection.execute(_BEGIN)
         self._connection = connection
         return connection
 

@@ -20,7 +20,7 @@ from services.towel.loop import Loop
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.5
-"""A pass in progress gets this long to finish; then it is cancelled, which rolls its transaction back."""
+"""A pass in progress has this long to finish; then it is cancelled, which rolls its transaction back."""
 
 ALIVE_EVERY = timedelta(minutes=5)
 """How often a loop says that it is still there, at most."""
@@ -35,6 +35,7 @@ class Runner:
         leases: decides which of several towels runs a loop.
         grace: decides whether loops that trust silence may run.
         interval_seconds: the interval of every loop; None: each its own.
+        stop_seconds: how long a pass in progress may take to finish when the runner is stopped.
 
     Raises:
         ConfigError: an interval is not positive.
@@ -48,7 +49,9 @@ class Runner:
         leases: Leases,
         grace: Grace,
         interval_seconds: float | None = None,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
+        self._stop_seconds = stop_seconds
         self._loops = loops
         self._context = context
         self._leases = leases
@@ -88,7 +91,7 @@ class Runner:
             self._scheduler.remove_all_jobs()
             passes = set(self._passes)
             if passes:
-                _, late = await asyncio.wait(passes, timeout=STOP_SECONDS)
+                _, late = await asyncio.wait(passes, timeout=self._stop_seconds)
                 for each in late:
                     each.cancel()
                 await asyncio.gather(*late, return_exceptions=True)
