@@ -152,7 +152,10 @@ def make_state(name: str, *, now: datetime, message: str | None = None, **fields
     Raises:
         InvalidInput: see parse_state.
     """
-    encoded = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in fields.items()}
+    encoded = {
+        key: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        for key, value in fields.items()
+    }
     return parse_state({"type": name, "message": message, **encoded}, now=now)
 
 
@@ -332,7 +335,7 @@ def _result(key: str, value: object) -> dict[str, Any]:
 
 def _startable(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     value = document.get("start_time")
-    return {"start_time": now.isoformat() if value is None else _time("start_time", value)}
+    return {"start_time": now.astimezone(UTC).isoformat() if value is None else _time("start_time", value)}
 
 
 def _paused(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
