@@ -15,12 +15,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+BUILD_TOOLS = ("setuptools<81", "wheel", "poetry-core<2")
+"""What pendulum 2 is built with; Python 3.12 and later lack the distutils it wants, but setuptools brings one."""
+
+PENDULUM = "pendulum==2.1.2"
+
 PINS = (
     # Releases after these broke prefect 1.4.1, which does not limit what it depends on (client-operations.md §9).
     "prefect==1.4.1",
+    PENDULUM,
     "marshmallow==3.19.0",
     "marshmallow-oneofschema==3.0.1",
-    "pendulum==2.1.2",
     "croniter==1.3.8",
     "python-dateutil==2.8.2",
     "python-box==6.1.0",
@@ -28,8 +33,6 @@ PINS = (
     "requests==2.34.2",
     "setuptools<81",
 )
-NEWEST_PYTHON = (3, 11)
-"""Of the ones prefect 1.4.1 and these pins are known to run on."""
 
 CHECK = "import prefect, sys; sys.exit(prefect.__version__ != '1.4.1')"
 
@@ -40,8 +43,8 @@ def client_environment() -> Path:
     Raises:
         AssertionError: it cannot be made; the message holds what pip said.
     """
-    python, version = client_python()
-    key = hashlib.sha256("\n".join((*PINS, version)).encode()).hexdigest()[:16]
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    key = hashlib.sha256("\n".join((*BUILD_TOOLS, *PINS, version)).encode()).hexdigest()[:16]
     home = Path(os.environ.get("PREFECT_SERVER_TEST_CACHE") or "~/.cache/prefect-server-tests").expanduser() / key
     home.mkdir(parents=True, exist_ok=True)
     environment = home / "venv"
@@ -49,27 +52,21 @@ def client_environment() -> Path:
     with _locked(home / "lock"):
         if not (ready.exists() and _works(environment)):
             ready.unlink(missing_ok=True)
-            _make(environment, python)
+            _make(environment)
             ready.touch()
     return environment
 
 
-def client_python() -> tuple[str, str]:
-    """Return a Python the client runs on and its version: this one, or the newest older one if this one is too new."""
-    if sys.version_info[:2] > NEWEST_PYTHON:
-        for minor in range(NEWEST_PYTHON[1], 7, -1):
-            found = shutil.which(f"python3.{minor}")
-            if found and not _fails([found, "-c", "import venv, ensurepip"]):
-                return found, f"3.{minor}"
-    return sys.executable, f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def _make(environment: Path, python: str) -> None:
+def _make(environment: Path) -> None:
     shutil.rmtree(environment, ignore_errors=True)
+    python = str(environment / "bin/python")
+    install = [python, "-m", "pip", "install", "--quiet", "--no-input"]
     for command in (
-        [python, "-m", "venv", str(environment)],
-        [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--no-input", *PINS],
-        [str(environment / "bin/python"), "-c", CHECK],
+        [sys.executable, "-m", "venv", str(environment)],
+        [*install, *BUILD_TOOLS],
+        [*install, "--no-build-isolation", PENDULUM],
+        [*install, *PINS],
+        [python, "-c", CHECK],
     ):
         failure = _fails(command)
         assert not failure, f"cannot make the client's environment: {' '.join(command)}\n{failure}"
