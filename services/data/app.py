@@ -105,7 +105,7 @@ class DataService:
         if statement is None:
             return prepared.answer.body(())
         rows = await self.postgres.run(statement.text, prepared.parameters)
-        return prepared.answer.body(cast("Sequence[Sequence[bytes | None]]", rows))
+        return prepared.answer.body(cast("Sequence[bytes | None]", rows[0]) if rows else ())
 
 
 def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -> GraphQLService:

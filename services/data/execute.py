@@ -27,15 +27,18 @@ logger = logging.getLogger(__name__)
 _LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
     OSError,
-    TimeoutError,
 )
+"""What a statement fails with when its connection goes away."""
+
+_UNREACHABLE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What connecting fails with, whatever Postgres' reason for refusing is."""
+
+_MOST_PARAMETERS: Final = 32767
+"""Postgres' limit."""
+
 _STARTUP: Final = {"application_name": "prefect-server data", "timezone": "UTC", "datestyle": "ISO"}
 """What PgBouncer, too, takes and keeps as parameters of a connection."""
 
@@ -108,11 +111,15 @@ class Postgres:
         Raises:
             DataError: Postgres refuses the statement or cannot be reached.
         """
+        if len(parameters) > _MOST_PARAMETERS:
+            raise ValidationFailed(f"the query holds more than {_MOST_PARAMETERS} values")
         try:
             try:
                 return await self._fetch(text, parameters)
-            except (asyncpg.ConnectionDoesNotExistError, asyncpg.AdminShutdownError, ConnectionResetError):
+            except _LOST:
                 return await self._fetch(text, parameters)
+        except DataError:
+            raise
         except Exception as error:
             raise self._translated(error) from error
 
@@ -122,14 +129,20 @@ class Postgres:
         await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in session.items()))
 
     async def _fetch(self, text: str, parameters: Sequence[Any]) -> list[asyncpg.Record]:
-        async with self.pool.acquire() as connection:
+        pool = self.pool
+        try:
+            connection = await pool.acquire()
+        except _UNREACHABLE as error:
+            logger.warning("database unreachable: %s", error)
+            raise ConnectionFailed from error
+        try:
             return await connection.fetch(text, *parameters)
+        finally:
+            await pool.release(connection)
 
     def _translated(self, error: Exception) -> DataError:
         """Return our error for one of the driver; the only place that knows both."""
         match error:
-            case DataError():
-                return error
             case asyncpg.QueryCanceledError():
                 return TimedOut(f"the query took longer than {self._statement_timeout:g} s and was stopped")
             case asyncpg.InvalidEscapeSequenceError():
@@ -143,7 +156,7 @@ class Postgres:
             case asyncpg.ProgramLimitExceededError() | asyncpg.StatementTooComplexError():
                 return ValidationFailed("the query is too complex for the database")
         if isinstance(error, _LOST):
-            logger.warning("database unreachable: %s", error)
+            logger.warning("connection lost: %s", error)
             return ConnectionFailed()
         id = uuid.uuid4().hex
         logger.error("statement failed", exc_info=error, extra={"error_id": id})

@@ -41,6 +41,9 @@ from services.data.sql.statement import Statement, compile_plan
 
 DOCUMENTS: Final = 1000
 ANSWERS: Final = 50
+TOKENS: Final = 50_000
+"""Longest document that is read; checking one this long takes about a second."""
+
 _META: Final = frozenset({"__schema", "__type"})
 _INTROSPECTS: Final = re.compile(r"__(?:schema|type)\b")
 _ABSENT: Final = "absent"
@@ -61,13 +64,15 @@ class Answer:
     constants: Mapping[str, bytes]
     statement: Statement | None
 
-    def body(self, rows: Sequence[Sequence[bytes | None]]) -> bytes:
-        """Return the response with the rows of the statement's result in it, JSON as Postgres wrote it."""
+    def body(self, row: Sequence[bytes | None]) -> bytes:
+        """Return the response with the columns of the statement's one row in it, JSON as Postgres wrote it.
+
+        No row at all (an object that is not there) is null.
+        """
         values = dict(self.constants)
-        if self.statement is not None and self.statement.streamed:
-            values[self.statement.aliases[0]] = b"[" + b",".join([row[0] or b"null" for row in rows]) + b"]"
-        elif self.statement is not None:
-            values.update(zip(self.statement.aliases, [value or b"null" for value in rows[0]], strict=True))
+        if self.statement is not None:
+            found = row or [None] * len(self.statement.aliases)
+            values.update(zip(self.statement.aliases, [value or b"null" for value in found], strict=True))
         members = [b'"%s":%s' % (alias.encode(), values[alias]) for alias in self.order]
         return b'{"data":{' + b",".join(members) + b"}}"
 
@@ -132,7 +137,7 @@ class Requests:
     def _read(self, text: str) -> _Document:
         """Parse and validate a document."""
         try:
-            node = parse(text)
+            node = parse(text, max_lexical_tokens=TOKENS)
         except GraphQLError as error:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
         operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.data.plan.tree import ListQuery, Plan
+from services.data.plan.tree import Plan
 from services.data.plan.values import Resolved, Source, resolve
 from services.data.sql.aliases import Aliases
 from services.data.sql.fragment import join, sql
-from services.data.sql.queries import objects_sql, query_sql
+from services.data.sql.queries import query_sql
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,15 +18,12 @@ class Statement:
     Attributes:
         text: SQL; the same for every operation of the same shape.
         parameters: where `$1`, `$2` … come from.
-        aliases: the response keys of the roots, in order.
-        streamed: there is one root, a list, and each row of the result is one object of it; otherwise the result is
-            one row with a column per root.
+        aliases: the response keys of the roots; the result is one row with a column for each, in this order.
     """
 
     text: str
     parameters: tuple[Source, ...]
     aliases: tuple[str, ...]
-    streamed: bool
 
     def bind(self, variables: Mapping[str, Any]) -> list[Resolved]:
         """Return the parameters for a request with these coerced variables.
@@ -41,12 +38,10 @@ def compile_plan(plan: Plan) -> Statement:
     """Return the statement that answers a plan with at least one root."""
     aliases = Aliases()
     match plan.roots:
-        case (root,) if isinstance(root.query, ListQuery):
-            fragment, streamed = objects_sql(root.query, aliases), True
+        case (root,):
+            fragment = query_sql(root.query, "", aliases)
         case roots:
             columns = [sql("({query})", query=query_sql(root.query, "", aliases)) for root in roots]
-            fragment, streamed = sql("SELECT {columns}", columns=join(", ", columns)), False
+            fragment = sql("SELECT {columns}", columns=join(", ", columns))
     text, parameters = fragment.render()
-    return Statement(
-        text=text, parameters=parameters, aliases=tuple(root.alias for root in plan.roots), streamed=streamed
-    )
+    return Statement(text=text, parameters=parameters, aliases=tuple(root.alias for root in plan.roots))

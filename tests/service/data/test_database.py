@@ -15,7 +15,7 @@ from services.data.app import METADATA, DataService
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.errors import TimedOut, Unexpected
 from services.data.execute import Postgres
-from tests.support.cluster import Cluster, connected
+from tests.support.cluster import Cluster, connected, disconnect
 
 CATALOG = Path(__file__).parents[2] / "unit" / "data" / "catalog.json"
 HOSTILE = [
@@ -140,22 +140,30 @@ async def test_a_lost_connection_is_replaced(private: tuple[str, DataService]) -
     assert await ask(service, query) == {"tenant": []}
 
 
-async def test_a_database_that_is_away_is_an_error_until_it_is_back(cluster: Cluster) -> None:
-    name = f"{cluster.run}_away"
-    dsn = await cluster.create(name, template=cluster.template)
-    service = DataService(Settings(), dsn, METADATA)
-    await service.start()
+async def test_a_database_that_is_away_is_an_error_until_it_is_back(
+    cluster: Cluster, private: tuple[str, DataService]
+) -> None:
+    dsn, service = private
     query = "{ tenant(limit: 0) { id } }"
-    await cluster.drop(name)
-    response = await service.execute(GraphQLRequest(query=query))
+    async with connected(dsn) as connection:
+        name = await connection.fetchval("SELECT current_database()")
+    async with connected(cluster.dsn) as connection:
+        await connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        await disconnect(connection, name)
+        response = await service.execute(GraphQLRequest(query=query))
+        await connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
     assert response.status == 500
     assert json.loads(response.body) == {
         "errors": [{"extensions": {"path": "$", "code": "postgres-error"}, "message": "connection error"}]
     }
-    await cluster.create(name, template=cluster.template)
     assert await ask(service, query) == {"tenant": []}
-    await service.stop()
-    await cluster.drop(name)
+
+
+async def test_more_values_than_postgres_takes_are_refused(service: DataService) -> None:
+    query = "query ($where: tenant_bool_exp) { tenant(where: $where) { id } }"
+    error = await ask(service, query, where={"_or": [{"slug": {"_eq": "x"}}] * 32768})
+    assert error["extensions"]["code"] == "validation-failed"
+    assert error["message"] == "the query holds more than 32767 values"
 
 
 async def test_the_role_s_own_settings_do_not_matter(private: tuple[str, DataService]) -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from server_core.wire import GraphQLRequest
 from services.data.errors import DataError
+from services.data.request import TOKENS
 from services.data.sql.fragment import quote
 from tests.unit.data.golden import HERE, requests
 
@@ -54,7 +55,7 @@ def test_bad_requests_are_refused_where_they_are_wrong(expected: Refusal) -> Non
 def test_a_long_alias_of_a_root_is_kept() -> None:
     alias = "a" * 100
     prepared = requests().prepare(GraphQLRequest(query=f"{{ {alias}: flow {{ id }} }}"))
-    assert prepared.answer.body([]) == b'{"data":{"%s":[]}}' % alias.encode()
+    assert prepared.answer.body([b"[]"]) == b'{"data":{"%s":[]}}' % alias.encode()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,11 @@ def test_keys_of_an_ordering_keep_their_order_in_variables_and_defaults() -> Non
 )
 def test_a_query_of_many_levels_is_refused(query: str) -> None:
     assert refusal(query).code == "validation-failed"
+
+
+def test_a_document_of_many_tokens_is_refused() -> None:
+    error = refusal("{ flow { " + "id " * TOKENS + "} }")
+    assert (error.code, error.path) == ("validation-failed", "$.query")
 
 
 def test_a_variable_of_many_levels_is_refused() -> None:

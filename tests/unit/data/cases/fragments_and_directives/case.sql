@@ -1,4 +1,4 @@
-SELECT row_to_json(r.*)
+SELECT coalesce(json_agg(r.*), '[]')
 FROM (
   SELECT "t1"."name" AS "name", (
     SELECT row_to_json(r.*)

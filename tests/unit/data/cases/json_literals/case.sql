@@ -1,4 +1,4 @@
-SELECT row_to_json(r.*)
+SELECT coalesce(json_agg(r.*), '[]')
 FROM (
   SELECT "t1"."id" AS "id"
   FROM "public"."flow" AS "t1"
