@@ -9,6 +9,7 @@ import strawberry
 from server_core.actions import logs
 from server_core.actions.logs import LogEntry
 from services.graphql.context import ActionInfo
+from services.graphql.inputs import built_at_once
 from services.graphql.scalars import JSON
 from services.graphql.schema.payloads import SuccessPayload
 
@@ -24,6 +25,7 @@ class LogLevel(Enum):
     CRITICAL = "CRITICAL"
 
 
+@built_at_once
 @strawberry.input(name="write_run_log_input")
 class WriteRunLogInput:
     """A line of a flow run's log."""
@@ -37,6 +39,7 @@ class WriteRunLogInput:
     info: JSON | None
 
 
+@built_at_once
 @strawberry.input(name="write_run_logs_input")
 class WriteRunLogsInput:
     """Lines of logs."""

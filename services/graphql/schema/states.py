@@ -7,9 +7,11 @@ import strawberry
 from server_core.actions import states
 from server_core.actions.states import FlowRunStateInput, StateReceipt, TaskRunStateInput
 from services.graphql.context import ActionInfo, RequestContext
+from services.graphql.inputs import built_at_once
 from services.graphql.scalars import JSON
 
 
+@built_at_once
 @strawberry.input(name="set_flow_run_state_input")
 class SetFlowRunStateInput:
     """A state for a flow run; the version is accepted and ignored."""
@@ -19,6 +21,7 @@ class SetFlowRunStateInput:
     state: JSON
 
 
+@built_at_once
 @strawberry.input(name="set_flow_run_states_input")
 class SetFlowRunStatesInput:
     """States for flow runs."""
@@ -26,6 +29,7 @@ class SetFlowRunStatesInput:
     states: list[SetFlowRunStateInput]
 
 
+@built_at_once
 @strawberry.input(name="set_task_run_state_input")
 class SetTaskRunStateInput:
     """A state for a task run; the versions are accepted and ignored."""
@@ -36,6 +40,7 @@ class SetTaskRunStateInput:
     flow_run_version: int | None
 
 
+@built_at_once
 @strawberry.input(name="set_task_run_states_input")
 class SetTaskRunStatesInput:
     """States for task runs."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from server_core.actions.context import ActionContext
 from server_core.db.session import WriteSession
@@ -77,7 +77,6 @@ def _line(entry: LogEntry, now: datetime) -> store.NewLog | None:
     if entry.info is not None and not isinstance(entry.info, dict):
         return None
     return store.NewLog(
-        id=uuid4(),
         flow_run_id=entry.flow_run_id,
         task_run_id=entry.task_run_id,
         timestamp=entry.timestamp or now,

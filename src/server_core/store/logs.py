@@ -12,7 +12,6 @@ from server_core.db.session import WriteSession
 class NewLog:
     """A log line to insert; `info` is JSON text."""
 
-    id: UUID
     flow_run_id: UUID
     task_run_id: UUID | None
     timestamp: datetime
@@ -31,24 +30,23 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog]) -> int:
         """
         WITH line AS (
             SELECT * FROM unnest(
-                $1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[]
-            ) WITH ORDINALITY AS l(id, flow_run_id, task_run_id, "timestamp", name, level, message, info, position)
+                $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]
+            ) WITH ORDINALITY AS l(flow_run_id, task_run_id, "timestamp", name, level, message, info, position)
         ),
         flow AS (
-            SELECT id, tenant_id FROM flow_run WHERE id = ANY($9::uuid[]) FOR KEY SHARE
+            SELECT id, tenant_id FROM flow_run WHERE id = ANY($8::uuid[]) FOR KEY SHARE
         ),
         task AS (
-            SELECT id FROM task_run WHERE id = ANY($10::uuid[]) FOR KEY SHARE
+            SELECT id FROM task_run WHERE id = ANY($9::uuid[]) FOR KEY SHARE
         )
-        INSERT INTO log (id, tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
+        INSERT INTO log (tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
         SELECT
-            line.id, flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
+            flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
             line.message, line.info::jsonb
         FROM line JOIN flow ON flow.id = line.flow_run_id
         WHERE line.task_run_id IS NULL OR line.task_run_id IN (SELECT id FROM task)
         ORDER BY line.position
         """,
-        [log.id for log in logs],
         [log.flow_run_id for log in logs],
         [log.task_run_id for log in logs],
         [log.timestamp for log in logs],
