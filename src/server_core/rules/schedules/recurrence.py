@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from dateutil import rrule as dateutil_rrule
@@ -11,7 +11,10 @@ from dateutil import rrule as dateutil_rrule
 from server_core.rules.schedules.zones import UTC_ZONE, in_zone
 
 OCCURRENCES_PER_EVALUATION = 100_000
-"""Most occurrences one evaluation looks at, passed ones included; a rule with COUNT must be walked from its start."""
+"""Most occurrences of one rule that one evaluation looks at; a rule with COUNT must be walked from its start."""
+
+HORIZON = timedelta(days=100 * 365)
+"""How far ahead a rule is followed."""
 
 _YEARS_LEFT = 60
 _LATEST_YEAR = MAXYEAR - _YEARS_LEFT
@@ -47,8 +50,7 @@ class RRuleClock:
         reference = after.replace(tzinfo=None) if naive else in_zone(after, UTC_ZONE)
         rule_set = dateutil_rrule.rruleset()
         for rule in self.rules:
-            if can_occur(rule):
-                rule_set.rrule(fast_forward(rule, reference))
+            rule_set.rrule(_bounded(rule, reference))
         for date in self.dates:
             rule_set.rdate(date)
         for rule in self.excluded_rules:
@@ -56,10 +58,11 @@ class RRuleClock:
                 rule_set.exrule(fast_forward(rule, reference))
         for date in self.excluded_dates:
             rule_set.exdate(date)
-        for occurrence in islice(rule_set, OCCURRENCES_PER_EVALUATION):
+        for occurrence in rule_set:
             if occurrence < reference or (occurrence == reference and not inclusive):
                 continue
-            moment = occurrence.replace(tzinfo=UTC_ZONE) if naive else in_zone(occurrence, UTC_ZONE)
+            # An occurrence keeps its own offset, which is the zone that filters see.
+            moment = occurrence.replace(tzinfo=UTC_ZONE) if naive else occurrence
             if self.end_date is not None and moment > self.end_date:
                 return
             yield moment
@@ -68,6 +71,16 @@ class RRuleClock:
         """Return every time the clock was given; all have an offset or none has."""
         starts = [rule._dtstart for rule in (*self.rules, *self.excluded_rules)]  # type: ignore[attr-defined]
         return (*starts, *self.dates, *self.excluded_dates)
+
+
+def _bounded(rule: dateutil_rrule.rrule, reference: datetime) -> Any:
+    """Return a rule's occurrences up to the horizon, few enough to be walked even if all of them are excluded."""
+    if not can_occur(rule):
+        return ()
+    horizon = reference + HORIZON
+    return takewhile(
+        lambda occurrence: occurrence <= horizon, islice(fast_forward(rule, reference), OCCURRENCES_PER_EVALUATION)
+    )
 
 
 def fast_forward(rule: dateutil_rrule.rrule, reference: datetime) -> dateutil_rrule.rrule:
