@@ -43,6 +43,11 @@ async def test_a_running_flow_is_cancelled(server: Server, client: PrefectClient
             what="the long task",
             detail=lambda: agent.program.output,
         )
+        await wait_until(
+            lambda: server.value("SELECT heartbeat - start_time > '1 s' FROM flow_run WHERE id = $1", UUID(run_id)),
+            seconds=60,
+            what="heartbeats of the process at the run's side",
+        )
         payload = await server.mutate("cancel_flow_run", flow_run_id=run_id, select="state")
         assert payload == {"state": "Cancelling"}
         await wait_for_state(server, run_id, "Cancelled")

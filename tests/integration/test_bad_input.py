@@ -145,6 +145,14 @@ MISTAKES = {
     "a name that is taken": Mistake(
         body=mutation("create_project", tenant_id="TENANT", name="NAME"), status=200, says="Uniqueness violation."
     ),
+    "a NUL in a name": Mistake(body=mutation("create_project", tenant_id="TENANT", name="a\0b"), status=200),
+    "half a character in a name": Mistake(
+        body=mutation("create_project", tenant_id="TENANT", name="a\ud800b"), status=200
+    ),
+    "a NUL in a query": Mistake(body=sent('query { project(where: { name: { _eq: "\\u0000" } }) { id } }'), status=200),
+    "half a character in a query": Mistake(
+        body=sent('query { project(where: { name: { _eq: "\ud800" } }) { id } }'), status=400
+    ),
     "a flow that is no base64": Mistake(body=new_flow("%%%"), status=200),
     "a flow that is no gzip": Mistake(body=new_flow(base64.b64encode(b"hello").decode()), status=200),
     "a flow that is cut off": Mistake(body=new_flow(compressed(b'{"name": "x"}' * 99)[:-40]), status=200),

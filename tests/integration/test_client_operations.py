@@ -70,5 +70,5 @@ async def test_names_of_flows_find_them(server: Server, client: PrefectClient, p
     assert "No results found" in await client.prefect("run", "--name", "nobody", "--project", project, exit_code=1)
     run_id = (await client.prefect("run", "--name", "patient", "--project", project, "--quiet")).strip()
     assert await server.value("SELECT state FROM flow_run WHERE id = $1", UUID(run_id)) == "Scheduled"
-    assert "patient" in await client.prefect("get", "flow-runs")
-    assert "patient" in await client.prefect("get", "flows")
+    assert "patient" in await client.prefect("get", "flow-runs", "--flow", "patient")
+    assert project in await client.prefect("get", "flows", "--name", "patient", "--all-versions")

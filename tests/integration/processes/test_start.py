@@ -95,6 +95,7 @@ async def test_a_request_in_flight_is_finished(machine: Machine, number: int) ->
         await held_up(connection)
         process.child.send_signal(number)
         await refused(url)
+        process.child.send_signal(signal.SIGTERM)
     assert await request == {"tenant": [{"slug": "default"}]}
     begun = time.monotonic()
     assert await process.wait() == 0
