@@ -172,10 +172,11 @@ def _argument(value: Any, wanted: type, where: str) -> Any:
 
 def _attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
     labels = fields.get("labels")
+    parameters = fields.get("parameter_defaults")
     if labels is not None and not all(isinstance(label, str) for label in _list(labels, "labels")):
         raise InvalidInput("The labels of a clock must be strings.")
     return {
-        "parameter_defaults": dict(_object(fields.get("parameter_defaults") or {}, "parameter_defaults")),
+        "parameter_defaults": {} if parameters is None else dict(_object(parameters, "parameter_defaults")),
         "labels": None if labels is None else tuple(labels),
     }
 
