@@ -1,7 +1,7 @@
 """A coroutine → a process that ends well. Called by start, services and dev for everything that runs until stopped.
 
     SIGTERM, SIGINT, SIGHUP   stop accepting, finish requests in flight, stop the loops, close the pools: exit code 0
-    the same a second time    exit at once, with code 130
+    SIGINT after one of them  exit at once, with code 130
     after DEADLINE_SECONDS    whatever is still open is cut: a stop never takes longer than 5 s
 
 However it ends, what was registered with `at_exit` (the embedded Postgres) is stopped.
@@ -134,9 +134,10 @@ class Lifetime:
             sys.stderr.flush()
             os._exit(code)
 
-    def _on_signal(self) -> None:
-        if self.stopping.is_set():
-            logger.warning("asked to stop twice: leaving at once")
+    def _on_signal(self, number: int) -> None:
+        # Only a person is impatient: what stops services may well send SIGTERM to a process and again to its group.
+        if self.stopping.is_set() and number == signal.SIGINT:
+            logger.warning("interrupted while stopping: leaving at once")
             self._leave(130)
         self.stop()
 
@@ -175,7 +176,7 @@ async def _supervise(main: Callable[[Lifetime], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
     lifetime = Lifetime()
     for number in SIGNALS:
-        loop.add_signal_handler(number, lifetime._on_signal)
+        loop.add_signal_handler(number, lifetime._on_signal, number)
     try:
         await main(lifetime)
     except Stopped:

@@ -1,7 +1,7 @@
 """The command line → one of the verbs below it; the door of the error tree for people at a terminal.
 
 Exit codes: 0 done, 1 it cannot be done (one line on stderr says why), 2 the command line is wrong,
-130 interrupted twice.
+130 interrupted while stopping.
 """
 
 import sys

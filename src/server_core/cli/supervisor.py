@@ -16,7 +16,7 @@ from server_core.cli.lifetime import Lifetime
 
 COLOURS = ("cyan", "green", "magenta", "yellow")
 STOP_SECONDS = 4.0
-"""What the children get to stop before they are killed; each stops by itself within this time."""
+"""What the children get to stop before they are killed, so that all are gone within 5 s."""
 
 LINE_LIMIT = 2**22
 
