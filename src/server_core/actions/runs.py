@@ -156,7 +156,7 @@ async def create_flow_runs_in(
         As create_flow_run.
     """
     now = context.clock()
-    flows = await store.fetch_flows(session, flow_ids=list({spec.flow_id for spec in specs}))
+    flows = await store.hold_flows(session, flow_ids=list({spec.flow_id for spec in specs}))
     planned: list[tuple[FlowRunSpec, store.NewFlowRun]] = []
     for spec in specs:
         try:

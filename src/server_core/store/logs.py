@@ -34,10 +34,10 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog]) -> int:
             ) WITH ORDINALITY AS l(flow_run_id, task_run_id, "timestamp", name, level, message, info, position)
         ),
         flow AS (
-            SELECT id, tenant_id FROM flow_run WHERE id = ANY($8::uuid[]) FOR KEY SHARE
+            SELECT id, tenant_id FROM flow_run WHERE id = ANY($8::uuid[]) ORDER BY id FOR KEY SHARE
         ),
         task AS (
-            SELECT id FROM task_run WHERE id = ANY($9::uuid[]) FOR KEY SHARE
+            SELECT id FROM task_run WHERE id = ANY($9::uuid[]) ORDER BY id FOR KEY SHARE
         )
         INSERT INTO log (tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
         SELECT

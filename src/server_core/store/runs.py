@@ -35,8 +35,11 @@ class NewFlowRun:
     state: State | None
 
 
-async def fetch_flows(session: ReadSession, *, flow_ids: Sequence[UUID]) -> dict[UUID, Row]:
-    """Return what a new run takes from its flow and the flow's group, by flow id."""
+async def hold_flows(session: WriteSession, *, flow_ids: Sequence[UUID]) -> dict[UUID, Row]:
+    """Return what a new run takes from its flow and the flow's group, by flow id.
+
+    Until the transaction ends the flows can be neither archived nor deleted: who archives one sees the new run.
+    """
     rows = await session.fetch(
         """
         SELECT
@@ -46,6 +49,8 @@ async def fetch_flows(session: ReadSession, *, flow_ids: Sequence[UUID]) -> dict
             flow_group.default_parameters AS group_parameters
         FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
         WHERE flow.id = ANY($1::uuid[])
+        ORDER BY flow.id
+        FOR SHARE OF flow
         """,
         flow_ids,
     )

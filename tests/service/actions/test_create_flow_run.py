@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from server_core.actions.context import ActionContext
+from server_core.actions.flows import archive_flow
 from server_core.actions.runs import FlowRunSpec, create_flow_run, create_flow_runs_in
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, NotFound
@@ -200,3 +201,22 @@ async def test_bulk_creation_can_leave_out_what_is_impossible(
     assert [each.flow_id for each in made] == [flow.id]
     async with database.transaction() as session:
         assert await create_flow_runs_in(session, context, []) == []
+
+
+async def test_no_run_outlives_the_archiving_of_its_flow(context: ActionContext, database: Database) -> None:
+    flows = [await make_flow(database) for _ in range(4)]
+    calls = [
+        call
+        for flow in flows
+        for call in (
+            *(create_flow_run(context, flow_id=flow.id) for _ in range(2)),
+            archive_flow(context, flow_id=flow.id),
+            *(create_flow_run(context, flow_id=flow.id) for _ in range(2)),
+        )
+    ]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, BaseException)]
+    assert all(isinstance(each, InvalidInput) and "archived" in str(each) for each in refused)
+    rows = await fetch_all(database, "SELECT state FROM flow_run")
+    assert len(rows) == len(outcomes) - len(refused) - len(flows)
+    assert {row["state"] for row in rows} <= {"Cancelled"}

@@ -111,7 +111,10 @@ async def test_an_agent_takes_a_run(actions: Send, database: Database, flow: Flo
     made = await mutate(actions, "create_flow_run", "id", flow_id=flow.id, labels=["x"])
     run_id = UUID(made.data["create_flow_run"]["id"])
     headers = {AGENT_HEADER: str(agent_id)}
-    poll = {"tenant_id": flow.tenant_id, "before": (datetime.now(UTC) + timedelta(seconds=10)).isoformat()}
+    poll: dict[str, Any] = {
+        "tenant_id": flow.tenant_id,
+        "before": (datetime.now(UTC) + timedelta(seconds=10)).isoformat(),
+    }
     queue = await mutate(actions, "get_runs_in_queue", "flow_run_ids", headers, **poll, labels=["x", "y"])
     assert queue.data["get_runs_in_queue"] == {"flow_run_ids": [str(run_id)]}
     assert (await fetch_one(database, "agent", agent_id))["last_queried"] > agent["last_queried"]
@@ -212,13 +215,14 @@ async def test_heartbeats_names_labels_and_deletion(actions: Send, database: Dat
     [task_run, _] = await task_runs_of(database, run)
     beat = await actions(f'mutation {{ update_flow_run_heartbeat(input: {{ flow_run_id: "{run}" }}) {{ success }} }}')
     assert beat.data["update_flow_run_heartbeat"] == {"success": True}
-    for field, input in (
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("update_task_run_heartbeat", {"task_run_id": task_run}),
         ("update_task_run_heartbeat", {"task_run_id": uuid4()}),
         ("set_flow_run_name", {"flow_run_id": run, "name": "n"}),
         ("set_flow_run_labels", {"flow_run_id": run, "labels": ["b", "a"]}),
         ("delete_flow_run", {"flow_run_id": run}),
-    ):
+    ]
+    for field, input in cases:
         assert (await mutate(actions, field, "success error", **input)).data[field] == {"success": True, "error": None}
     gone = await mutate(actions, "delete_flow_run", "success", flow_run_id=run)
     assert gone.data["delete_flow_run"] == {"success": False}
@@ -254,7 +258,11 @@ async def test_artifacts(actions: Send, database: Database, run: UUID) -> None:
         actions, "create_task_run_artifact", "id", task_run_id=task_run, kind="link", data={"link": "x"}, tenant_id=None
     )
     artifact = made.data["create_task_run_artifact"]["id"]
-    for field, input in (("update_task_run_artifact", {"data": [1]}), ("delete_task_run_artifact", {})):
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("update_task_run_artifact", {"data": [1]}),
+        ("delete_task_run_artifact", {}),
+    ]
+    for field, input in cases:
         answer = await mutate(actions, field, "success", task_run_artifact_id=artifact, **input)
         assert answer.data[field] == {"success": True}
     missing = await mutate(actions, "create_task_run_artifact", "id", task_run_id=uuid4(), kind="link", data={})
