@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from services.data.catalog.model import (
+    WRITES,
     Catalog,
     Column,
     ForeignKey,
@@ -24,12 +25,15 @@ WITH schemas AS (
     SELECT oid, nspname FROM pg_catalog.pg_namespace
     WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('pg_catalog', 'information_schema', 'hdb_catalog')
 ), tables AS (
-    SELECT c.oid, s.nspname AS schema, c.relname AS name
+    SELECT c.oid, s.nspname AS schema, c.relname AS name, c.relkind
     FROM pg_catalog.pg_class c JOIN schemas s ON s.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(s.oid, 'USAGE')
 ), columns AS (
     SELECT a.attrelid, json_agg(json_build_object(
-        'name', a.attname, 'type', a.atttypid::bigint, 'nullable', NOT (a.attnotnull OR t.typnotnull)
+        'name', a.attname, 'type', a.atttypid::bigint, 'nullable', NOT (a.attnotnull OR t.typnotnull),
+        'settable', CASE WHEN tables.relkind <> 'v' THEN a.attgenerated = '' AND a.attidentity <> 'a'
+            ELSE pg_column_is_updatable(tables.oid, a.attnum, false)
+                 OR pg_relation_is_updatable(tables.oid, true) <> pg_relation_is_updatable(tables.oid, false) END
     ) ORDER BY a.attnum) AS list
     FROM pg_catalog.pg_attribute a JOIN tables ON tables.oid = a.attrelid
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
@@ -84,7 +88,13 @@ SELECT json_build_object(
         'keys', coalesce((SELECT json_agg(item ORDER BY contype, conname) FROM constraints
                           WHERE conrelid = t.oid AND contype <> 'f'), '[]'),
         'foreign_keys', coalesce((SELECT json_agg(item ORDER BY conname) FROM constraints
-                                  WHERE conrelid = t.oid AND contype = 'f'), '[]')
+                                  WHERE conrelid = t.oid AND contype = 'f'), '[]'),
+        'writes', (SELECT coalesce(json_agg(e.name), '[]') FROM (VALUES ('update', 4), ('insert', 8), ('delete', 16))
+                   e (name, bit) WHERE pg_relation_is_updatable(t.oid, true) & e.bit > 0),
+        'settles', (SELECT coalesce(json_agg(e.name), '[]') FROM (VALUES ('insert', 4), ('update', 16)) e (name, bit)
+                    WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal
+                                  AND g.tgenabled IN ('O', 'A') AND g.tgtype & e.bit > 0 AND g.tgtype & 66 = 0
+                                  AND (g.tgtype & 1 = 1 OR coalesce(g.tgoldtable, g.tgnewtable) IS NOT NULL)))
         ) ORDER BY t.schema, t.name) FROM tables t),
     'functions', (SELECT json_agg(json_build_object(
         'schema', f.schema, 'name', f.name, 'returns', json_build_array(f.returns_schema, f.returns_name),
@@ -129,7 +139,12 @@ class _Types:
 
 def _table(entry: dict[str, Any], types: _Types) -> Table:
     columns = [
-        Column(name=column["name"], type=types[column["type"]], nullable=column["nullable"])
+        Column(
+            name=column["name"],
+            type=types[column["type"]],
+            nullable=column["nullable"],
+            settable=column.get("settable", True),
+        )
         for column in entry["columns"]
     ]
     return Table(
@@ -148,6 +163,8 @@ def _table(entry: dict[str, Any], types: _Types) -> Table:
             for key in entry["foreign_keys"]
             if key["target"] is not None
         ),
+        writes=frozenset(entry.get("writes", WRITES)),
+        settles=frozenset(entry.get("settles", ())),
     )
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+WRITES: Final = frozenset({"insert", "update", "delete"})
 
 
 class QualifiedName(NamedTuple):
@@ -39,11 +41,12 @@ class PgType:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column of a table or view."""
+    """A column of a table or view; `settable` unless Postgres computes it or the view cannot pass it on."""
 
     name: str
     type: PgType
     nullable: bool
+    settable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,12 +70,19 @@ class ForeignKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table, view, materialized view or foreign table."""
+    """A table, view, materialized view or foreign table.
+
+    Attributes:
+        writes: what can be done to it: `insert`, `update`, `delete`.
+        settles: after which of these triggers still run that may change the row that was written.
+    """
 
     name: QualifiedName
     columns: Mapping[str, Column] = field(hash=False)
     keys: tuple[Key, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    writes: frozenset[str] = WRITES
+    settles: frozenset[str] = frozenset()
 
     @property
     def primary_key(self) -> Key | None:

@@ -94,9 +94,35 @@ class OperatorField:
     operand: Operand
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InsertRoot:
+    """A root field of mutations: insert objects, or `one`."""
+
+    table: TrackedTable
+    one: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateRoot:
+    """A root field of mutations: change rows, or the one `by_key`."""
+
+    table: TrackedTable
+    by_key: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeleteRoot:
+    """A root field of mutations: delete rows, or the one `by_key`."""
+
+    table: TrackedTable
+    by_key: bool
+
+
 Root = ListRoot | AggregateRoot | ByKeyRoot | FunctionRoot
+MutationRoot = InsertRoot | UpdateRoot | DeleteRoot
 Binding = (
     Root
+    | MutationRoot
     | ColumnField
     | RelatedField
     | RelatedAggregateField

@@ -1,7 +1,7 @@
 """Tracked tables and functions → Schema: every type and root field that queries need. Called by app at start.
 
-Names, nullability and arguments are Hasura's (data-api.md §1). Mutations and subscriptions would be further root types
-over the same table types; as long as they are not served they are not shown.
+Names, nullability and arguments are Hasura's (data-api.md §1). Mutations (changes) are a further root type over the
+same table types, shown when they are served; subscriptions would be another.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,7 @@ from services.data.schema.bindings import (
     RelatedField,
     Schema,
 )
+from services.data.schema.changes import mutation_root
 from services.data.schema.inputs import InputTypes, aggregated_columns, shown_columns
 from services.data.schema.names import base_name, is_valid, scalar_name
 from services.data.schema.operators import aggregate_scalar
@@ -43,16 +44,21 @@ from services.data.schema.operators import aggregate_scalar
 QUERY_ROOT = "query_root"
 
 
-def build_schema(tracked: Tracked) -> Schema:
+def build_schema(tracked: Tracked, *, mutations: bool = False) -> Schema:
     """Return the schema over everything that is tracked.
+
+    Args:
+        mutations: show what can be written as well.
 
     Raises:
         ConfigError: a tracked name cannot be spelled in GraphQL, or two come out the same.
     """
     _check_names(tracked)
     bindings: dict[tuple[str, str], Binding] = {}
-    types = _OutputTypes(tracked, InputTypes(tracked, bindings), bindings)
-    return Schema(graphql=GraphQLSchema(query=types.query_root()), bindings=bindings)
+    inputs = InputTypes(tracked, bindings)
+    types = _OutputTypes(tracked, inputs, bindings)
+    changes = mutation_root(tracked, inputs, types.row, bindings) if mutations else None
+    return Schema(graphql=GraphQLSchema(query=types.query_root(), mutation=changes), bindings=bindings)
 
 
 class _OutputTypes:
@@ -78,15 +84,15 @@ class _OutputTypes:
         for table in self._tracked.tables.values():
             name = base_name(table.table.name)
             arguments = self._inputs.rows_arguments(table)
-            add(name, ListRoot(table=table), _list_of(self._row(table)), arguments)
+            add(name, ListRoot(table=table), _list_of(self.row(table)), arguments)
             add(f"{name}_aggregate", AggregateRoot(table=table), GraphQLNonNull(self._aggregate(table)), arguments)
             if table.table.primary_key is not None:
-                add(f"{name}_by_pk", ByKeyRoot(table=table), self._row(table), self._inputs.key_arguments(table))
+                add(f"{name}_by_pk", ByKeyRoot(table=table), self.row(table), self._inputs.key_arguments(table))
         for function in self._tracked.functions:
             table = self._tracked.tables[function.returns]
             name = base_name(function.name)
             arguments = self._inputs.function_arguments(function, table)
-            rows: GraphQLOutputType = _list_of(self._row(table)) if function.returns_set else self._row(table)
+            rows: GraphQLOutputType = _list_of(self.row(table)) if function.returns_set else self.row(table)
             add(name, FunctionRoot(function=function, table=table, aggregate=False), rows, arguments)
             add(
                 f"{name}_aggregate",
@@ -96,7 +102,7 @@ class _OutputTypes:
             )
         return GraphQLObjectType(QUERY_ROOT, dict(sorted(fields.items())))
 
-    def _row(self, table: TrackedTable) -> GraphQLObjectType:
+    def row(self, table: TrackedTable) -> GraphQLObjectType:
         """Return the type of a table's rows: columns and relationships."""
         if table.table.name in self._rows:
             return self._rows[table.table.name]
@@ -110,7 +116,7 @@ class _OutputTypes:
             for relationship in table.relationships.values():
                 target = self._tracked.tables[relationship.target]
                 self._bindings[name, relationship.name] = RelatedField(relationship=relationship, table=target)
-                row = self._row(target)
+                row = self.row(target)
                 if not relationship.many:
                     made[relationship.name] = GraphQLField(row if relationship.nullable else GraphQLNonNull(row))
                     continue
@@ -139,7 +145,7 @@ class _OutputTypes:
             name,
             lambda: {
                 "aggregate": GraphQLField(self._aggregate_fields(table)),
-                "nodes": GraphQLField(_list_of(self._row(table))),
+                "nodes": GraphQLField(_list_of(self.row(table))),
             },
         )
         return made
