@@ -26,9 +26,11 @@ from graphql.validation import ValuesOfCorrectTypeRule
 
 Value = TypeVar("Value")
 
-CACHE_SIZE = 1000
-CACHED_TEXT_LIMIT = 16_384
-"""Longer texts are never remembered, so the caches stay under some tens of megabytes."""
+CACHED_CHARACTERS = 500_000
+"""How much text is remembered at most; parsed, a character weighs some two hundred bytes."""
+
+LONGEST_CACHED = 20_000
+"""Longer texts are never remembered: they are large values written out, and come once."""
 
 LITERALS_ONLY: tuple[type[ASTValidationRule], ...] = (ValuesOfCorrectTypeRule,)
 
@@ -58,10 +60,14 @@ class DocumentRejected(Exception):
 
 
 class Recent(Generic[Value]):
-    """A mapping that keeps its most recently used entries."""
+    """A mapping by text that keeps its most recently used entries.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    Args:
+        characters: how long all keys together may be.
+    """
+
+    def __init__(self, characters: int) -> None:
+        self._room = characters
         self._entries: OrderedDict[str, Value] = OrderedDict()
 
     def get(self, key: str) -> Value | None:
@@ -72,11 +78,13 @@ class Recent(Generic[Value]):
         return value
 
     def put(self, key: str, value: Value) -> None:
-        """Keep an entry; the one unused for longest goes when there are too many."""
+        """Keep a new entry; those unused for longest go when there is too much."""
+        if key not in self._entries:
+            self._room -= len(key)
         self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        while self._room < 0:
+            forgotten, _ = self._entries.popitem(last=False)
+            self._room += len(forgotten)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -87,13 +95,13 @@ class Documents:
 
     Args:
         schema: what the documents are validated against.
-        size: how many texts, and how many shapes, are remembered.
+        characters: how much text, and how much of shapes, is remembered.
     """
 
-    def __init__(self, schema: GraphQLSchema, *, size: int = CACHE_SIZE) -> None:
+    def __init__(self, schema: GraphQLSchema, *, characters: int = CACHED_CHARACTERS) -> None:
         self._schema = schema
-        self._texts: Recent[DocumentNode] = Recent(size)
-        self._shapes: Recent[bool] = Recent(size)
+        self._texts: Recent[DocumentNode] = Recent(characters)
+        self._shapes: Recent[bool] = Recent(characters)
 
     def read(self, text: str) -> DocumentNode:
         """Return the document of a text.
@@ -108,7 +116,7 @@ class Documents:
             document = parse(text)
         except GraphQLSyntaxError as error:
             raise DocumentRejected([error], "GRAPHQL_PARSE_FAILED") from None
-        if len(text) > CACHED_TEXT_LIMIT:
+        if len(text) > LONGEST_CACHED:
             self._check(document, specified_rules)
             return document
         shape = shape_of(text)

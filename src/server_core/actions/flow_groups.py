@@ -89,7 +89,7 @@ async def delete_flow_group(context: ActionContext, *, flow_group_id: UUID) -> b
     """
     require(flow_group_id=flow_group_id)
     async with context.database.transaction() as session:
-        flow_ids = await store.fetch_flow_ids(session, flow_group_id=flow_group_id)
+        flow_ids = [row["id"] for row in await store.lock_flows(session, flow_group_id=flow_group_id)]
         await flows.set_archived(session, flow_ids=flow_ids, archived=True)
     await delete_runs_of_flows(context, flow_ids=flow_ids)
     async with context.database.transaction() as session:
@@ -101,9 +101,9 @@ async def _replace_schedule(context: ActionContext, flow_group_id: UUID, schedul
     async with context.database.transaction() as session:
         if not await store.update_schedule(session, flow_group_id=flow_group_id, schedule=schedule):
             return False
-        flow_ids = await store.fetch_flow_ids(session, flow_group_id=flow_group_id)
-        await flows.delete_planned_runs(session, flow_ids=flow_ids)
-        active = await store.fetch_active_flow_ids(session, flow_group_id=flow_group_id)
+        rows = await store.lock_flows(session, flow_group_id=flow_group_id)
+        await flows.delete_planned_runs(session, flow_ids=[row["id"] for row in rows])
+        active = [row["id"] for row in rows if row["is_planned"]]
         if schedule is not None and active:
             planned = await schedule_runs_in(
                 session, context, flow_ids=active, max_runs=context.settings.towel.max_scheduled_runs_per_flow

@@ -44,10 +44,10 @@ async def archive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
     """
     require(flow_id=flow_id)
     async with context.database.transaction() as session:
-        found = await store.lock_flow(session, flow_id=flow_id) is not None
-        changes = await archive_flows_in(session, context, flow_ids=[flow_id]) if found else []
+        found = await store.lock_flows(session, flow_ids=[flow_id])
+        changes = await archive_flows_in(session, context, flow_ids=found)
     notify(context, changes)
-    return found
+    return bool(found)
 
 
 async def unarchive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
@@ -55,6 +55,7 @@ async def unarchive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
     require(flow_id=flow_id)
     activation = Activation(activated=False)
     async with context.database.transaction() as session:
+        await store.lock_flows(session, flow_ids=[flow_id])
         rows = await store.set_archived(session, flow_ids=[flow_id], archived=False)
         if rows and rows[0]["is_schedule_active"]:
             activation = await activate_schedule_in(session, context, flow_id=flow_id)
@@ -70,7 +71,7 @@ async def set_schedule_active(context: ActionContext, *, flow_id: UUID) -> bool:
     """
     require(flow_id=flow_id)
     async with context.database.transaction() as session:
-        if await store.lock_flow(session, flow_id=flow_id) is None:
+        if not await store.lock_flows(session, flow_ids=[flow_id]):
             return False
         activation = await activate_schedule_in(session, context, flow_id=flow_id)
     notify(context, activation.changes)
@@ -81,9 +82,11 @@ async def set_schedule_inactive(context: ActionContext, *, flow_id: UUID) -> boo
     """Turn a flow's schedule off and delete its planned runs that still wait; return whether the flow exists."""
     require(flow_id=flow_id)
     async with context.database.transaction() as session:
-        found = await store.set_schedule_flag(session, flow_id=flow_id, active=False)
+        if not await store.lock_flows(session, flow_ids=[flow_id]):
+            return False
+        await store.set_schedule_flag(session, flow_id=flow_id, active=False)
         await store.delete_planned_runs(session, flow_ids=[flow_id])
-    return bool(found)
+    return True
 
 
 async def update_flow_project(context: ActionContext, *, flow_id: UUID, project_id: UUID) -> UUID:
@@ -94,7 +97,7 @@ async def update_flow_project(context: ActionContext, *, flow_id: UUID, project_
     """
     require(flow_id=flow_id, project_id=project_id)
     async with context.database.transaction() as session:
-        if await store.lock_flow(session, flow_id=flow_id) is None:
+        if not await store.lock_flows(session, flow_ids=[flow_id]):
             raise NotFound(f"Invalid flow: {flow_id} does not exist.")
         if not await store.update_project(session, flow_id=flow_id, project_id=project_id):
             raise NotFound(f"Invalid project: the flow's tenant has no project {project_id}.")
@@ -127,7 +130,8 @@ async def delete_flow(context: ActionContext, *, flow_id: UUID) -> bool:
     """
     require(flow_id=flow_id)
     async with context.database.transaction() as session:
-        found = await store.set_archived(session, flow_ids=[flow_id], archived=True)
+        found = await store.lock_flows(session, flow_ids=[flow_id])
+        await store.set_archived(session, flow_ids=found, archived=True)
     if not found:
         return False
     await delete_runs_of_flows(context, flow_ids=[flow_id])
@@ -138,7 +142,7 @@ async def delete_flow(context: ActionContext, *, flow_id: UUID) -> bool:
 async def archive_flows_in(
     session: WriteSession, context: ActionContext, *, flow_ids: Sequence[UUID]
 ) -> list[FlowRunStateChange]:
-    """Archive flows inside the caller's transaction; return the changes for cloud_hooks.notify after the commit."""
+    """Archive flows that the caller's transaction has locked; return the changes for notify after the commit."""
     if not flow_ids:
         return []
     await store.set_archived(session, flow_ids=flow_ids, archived=True)

@@ -86,7 +86,8 @@ async def create_flow(
             others = await store.find_other_versions(
                 session, tenant_id=tenant_id, version_group_id=group_name, flow_id=flow_id
             )
-            changes += await archive_flows_in(session, context, flow_ids=others)
+            locked = await store.lock_flows(session, flow_ids=others)
+            changes += await archive_flows_in(session, context, flow_ids=locked)
     notify(context, changes)
     return flow_id
 

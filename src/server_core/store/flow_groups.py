@@ -79,18 +79,20 @@ async def update_schedule(session: WriteSession, *, flow_group_id: UUID, schedul
     return await session.execute("UPDATE flow_group SET schedule = $2 WHERE id = $1", flow_group_id, schedule)
 
 
-async def fetch_flow_ids(session: ReadSession, *, flow_group_id: UUID) -> list[UUID]:
-    """Return the ids of the group's flows."""
-    return [row["id"] for row in await session.fetch("SELECT id FROM flow WHERE flow_group_id = $1", flow_group_id)]
+async def lock_flows(session: WriteSession, *, flow_group_id: UUID) -> list[Row]:
+    """Return id and whether to plan it of the group's flows, and make other verbs on them wait.
 
-
-async def fetch_active_flow_ids(session: ReadSession, *, flow_group_id: UUID) -> list[UUID]:
-    """Return the ids of the group's flows whose schedule is on."""
-    rows = await session.fetch(
-        "SELECT id FROM flow WHERE flow_group_id = $1 AND is_schedule_active AND NOT archived ORDER BY id",
+    Whoever locks several of these does it in one order: the group, its flows by id, their runs by id.
+    """
+    return await session.fetch(
+        """
+        SELECT id, is_schedule_active AND NOT archived AS is_planned FROM flow
+        WHERE flow_group_id = $1
+        ORDER BY id
+        FOR NO KEY UPDATE
+        """,
         flow_group_id,
     )
-    return [row["id"] for row in rows]
 
 
 async def delete_flow_group(session: WriteSession, *, flow_group_id: UUID) -> int:

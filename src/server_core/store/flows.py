@@ -119,6 +119,12 @@ async def lock_flow(session: WriteSession, *, flow_id: UUID) -> FlowHome | None:
     return None if row is None else FlowHome(**row)
 
 
+async def lock_flows(session: WriteSession, *, flow_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of some flows that exist, and make other verbs on them wait; all in one order, so none deadlocks."""
+    rows = await session.fetch("SELECT id FROM flow WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE", flow_ids)
+    return [row["id"] for row in rows]
+
+
 async def find_schedule(session: ReadSession, *, flow_id: UUID) -> FlowSchedule | None:
     """Return what decides about a flow's scheduling."""
     row = await session.fetch_row(
@@ -139,7 +145,7 @@ async def set_schedule_flag(session: WriteSession, *, flow_id: UUID, active: boo
 
 
 async def set_archived(session: WriteSession, *, flow_ids: Sequence[UUID], archived: bool) -> list[Row]:
-    """Set the flag of some flows; return id, name and is_schedule_active of those that exist."""
+    """Set the flag of flows that are locked; return id, name and is_schedule_active of those that exist."""
     return await session.fetch(
         """
         UPDATE flow SET archived = $2 WHERE id = ANY($1::uuid[])
@@ -170,7 +176,17 @@ async def find_other_versions(
 async def delete_planned_runs(session: WriteSession, *, flow_ids: Sequence[UUID]) -> int:
     """Delete the runs that the scheduler planned and that are still exactly Scheduled; return how many."""
     return await session.execute(
-        "DELETE FROM flow_run WHERE flow_id = ANY($1::uuid[]) AND state = 'Scheduled' AND auto_scheduled", flow_ids
+        """
+        -- locked in order of id, as state writes do, so that two of these never wait for each other
+        DELETE FROM flow_run
+        WHERE id IN (
+            SELECT id FROM flow_run
+            WHERE flow_id = ANY($1::uuid[]) AND state = 'Scheduled' AND auto_scheduled
+            ORDER BY id
+            FOR UPDATE
+        )
+        """,
+        flow_ids,
     )
 
 
@@ -201,11 +217,14 @@ async def update_project(session: WriteSession, *, flow_id: UUID, project_id: UU
 
 
 async def delete_some_runs(session: WriteSession, *, flow_ids: Sequence[UUID], limit: int) -> int:
-    """Delete up to `limit` runs of some flows, with all they hold; return how many went."""
+    """Delete up to `limit` runs of some flows, with all they hold; return how many went.
+
+    Runs that somebody else is changing right now are passed over: nothing here waits while it holds other runs.
+    """
     return await session.execute(
         """
         DELETE FROM flow_run
-        WHERE id IN (SELECT id FROM flow_run WHERE flow_id = ANY($1::uuid[]) LIMIT $2)
+        WHERE id IN (SELECT id FROM flow_run WHERE flow_id = ANY($1::uuid[]) LIMIT $2 FOR UPDATE SKIP LOCKED)
         """,
         flow_ids,
         limit,

@@ -65,8 +65,8 @@ async def hold_plans(session: WriteSession, *, flow_ids: Sequence[UUID], groups:
 
     Args:
         flow_ids: flows to hold.
-        groups: hold the flow groups as well. Not for a caller that has locked a flow: changing a group locks the group
-            before its flows.
+        groups: hold the flow groups as well, each before its flows (Postgres locks in the order of the list after OF).
+            Not for a caller that has locked a flow: changing a group locks the group before its flows.
     """
     rows = await session.fetch(
         f"""
@@ -74,7 +74,7 @@ async def hold_plans(session: WriteSession, *, flow_ids: Sequence[UUID], groups:
         FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
         WHERE flow.id = ANY($1::uuid[]) AND flow.is_schedule_active AND NOT flow.archived
         ORDER BY flow.id
-        FOR SHARE OF {"flow, flow_group" if groups else "flow"}
+        FOR SHARE OF {"flow_group, flow" if groups else "flow"}
         """,  # noqa: S608 - one of two constants
         flow_ids,
     )

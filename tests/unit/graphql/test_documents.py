@@ -3,7 +3,7 @@
 import pytest
 from graphql import build_schema, print_ast
 
-from services.graphql.documents import CACHED_TEXT_LIMIT, DocumentRejected, Documents, shape_of
+from services.graphql.documents import LONGEST_CACHED, DocumentRejected, Documents, shape_of
 
 SCHEMA = build_schema("type Query { f(a: Int, s: String, b: Boolean, l: [Float]): String }")
 
@@ -60,10 +60,13 @@ def test_a_rejected_document_is_rejected_again() -> None:
 
 
 def test_bounded() -> None:
-    documents = Documents(SCHEMA, size=10)
-    for number in range(100):
+    documents = Documents(SCHEMA, characters=200)
+    for number in range(100, 200):
         documents.read(f"{{ a{number}: f }}")
         documents.read(f"{{ a{number}: f(a: 1) }}")
-    assert len(documents._texts) == len(documents._shapes) == 10
-    documents.read("{ f }" + " " * CACHED_TEXT_LIMIT)
-    assert len(documents._texts) == 10
+    assert len(documents._texts) == 200 // len("{ a100: f }")
+    assert len(documents._shapes) == 200 // len("{ a100: f(a: 0) }")
+    newest = documents.read("{ a199: f }")
+    assert newest is documents.read("{ a199: f }")
+    documents.read("{ f }" + " " * LONGEST_CACHED)
+    assert newest is documents.read("{ a199: f }")
