@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     OSError,
@@ -137,6 +138,11 @@ class Postgres:
             raise ConnectionFailed from error
         try:
             return await connection.fetch(text, *parameters)
+        except _LOST:
+            # The pool may not have noticed yet: this connection must not be lent again, nor others of its age.
+            connection.terminate()
+            await pool.expire_connections()
+            raise
         finally:
             await pool.release(connection)
 

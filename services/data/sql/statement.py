@@ -1,14 +1,15 @@
 """A plan → one statement: the text to prepare and where its parameters come from. Called by request, once per shape."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.data.plan.tree import Plan
+from services.data.plan.tree import Plan, Root
 from services.data.plan.values import Resolved, Source, resolve
 from services.data.sql.aliases import Aliases
-from services.data.sql.fragment import join, sql
+from services.data.sql.fragment import EMPTY, Fragment, join, sql
 from services.data.sql.queries import query_sql
+from services.data.sql.scans import shared_scans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,19 @@ def compile_plan(plan: Plan) -> Statement:
         case (root,):
             fragment = query_sql(root.query, "", aliases)
         case roots:
-            columns = [sql("({query})", query=query_sql(root.query, "", aliases)) for root in roots]
-            fragment = sql("SELECT {columns}", columns=join(", ", columns))
+            fragment = _row_of(roots, aliases)
     text, parameters = fragment.render()
     return Statement(text=text, parameters=parameters, aliases=tuple(root.alias for root in plan.roots))
+
+
+def _row_of(roots: Sequence[Root], aliases: Aliases) -> Fragment:
+    """Return a SELECT with a column for each root."""
+    scans = shared_scans([(root.alias, root.query) for root in roots], "", aliases)
+    shared = {alias: answer for scan in scans for alias, answer in scan.objects.items()}
+    columns = [shared.get(root.alias) or sql("({query})", query=query_sql(root.query, "", aliases)) for root in roots]
+    relations = join(", ", [scan.relation for scan in scans])
+    return sql(
+        "SELECT {columns}{source}",
+        columns=join(", ", columns),
+        source=sql(" FROM {relations}", relations=relations) if scans else EMPTY,
+    )

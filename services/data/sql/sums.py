@@ -1,0 +1,79 @@
+"""Aggregates over one set of rows → the columns that compute them, and the JSON object made of those columns."""
+
+from services.data.plan.tree import Cell, Count, Group, Totals, Typename
+from services.data.sql.fragment import EMPTY, Fragment, column, identifier, join, sql, word
+from services.data.sql.rows import aggregate_sql
+
+
+class Sums:
+    """Collects the aggregates over the rows that `rows` stands for, to be columns of a relation named `relation`.
+
+    What `totals` returns refers to those columns; `columns` selects them. Equal aggregates are computed once.
+    """
+
+    def __init__(self, rows: str, relation: str) -> None:
+        self._rows = rows
+        self._relation = relation
+        self._names: dict[tuple[int, Fragment], str] = {}
+        self._filters: list[Fragment] = [EMPTY]
+
+    def filtered(self, condition: Fragment | None) -> None:
+        """Let what is asked for from now on see only the rows for which a condition holds; None for all rows.
+
+        Aggregates under different filters are never merged, equal or not: whether two literals happen to be equal may
+        not decide the text of a statement.
+        """
+        self._filters.append(sql(" FILTER (WHERE {condition})", condition=condition) if condition else EMPTY)
+
+    def columns(self) -> Fragment:
+        """Return what to select to have them all; at least one, so that there is a row."""
+        wanted = self._names or {(0, aggregate_sql("count", EMPTY)): "a1"}
+        return join(
+            ", ",
+            [
+                named(name, sql("{call}{filter}", call=call, filter=self._filters[number]))
+                for (number, call), name in wanted.items()
+            ],
+        )
+
+    def totals(self, totals: Totals) -> Fragment:
+        """Return the object `aggregate`."""
+        return object_sql([(field.alias, self._total(field)) for field in totals.fields])
+
+    def _total(self, field: Typename | Count | Group) -> Fragment:
+        match field:
+            case Typename(name=name):
+                return word(name)
+            case Count():
+                return self._column(self._count(field))
+            case Group(function=function, cells=cells):
+                return object_sql([(cell.alias, self._cell(function, cell)) for cell in cells])
+
+    def _cell(self, function: str, cell: Typename | Cell) -> Fragment:
+        if isinstance(cell, Typename):
+            return word(cell.name)
+        return self._column(aggregate_sql(function, column(self._rows, cell.column)))
+
+    def _count(self, count: Count) -> Fragment:
+        if not count.columns:
+            return aggregate_sql("count", EMPTY)
+        columns = [column(self._rows, name) for name in count.columns]
+        counted = columns[0] if len(columns) == 1 else sql("({columns})", columns=join(", ", columns))
+        if count.distinct:
+            return sql("count(DISTINCT {counted})", counted=counted)
+        return sql("count({counted})", counted=counted)
+
+    def _column(self, call: Fragment) -> Fragment:
+        name = self._names.setdefault((len(self._filters) - 1, call), f"a{len(self._names) + 1}")
+        return column(self._relation, name)
+
+
+def object_sql(members: list[tuple[str, Fragment]]) -> Fragment:
+    """Return a JSON object of these members, as a subquery."""
+    columns = join(", ", [named(alias, expression) for alias, expression in members])
+    return sql("(SELECT row_to_json(r.*) FROM (SELECT {columns}) r)", columns=columns)
+
+
+def named(alias: str, expression: Fragment) -> Fragment:
+    """Return an expression as a column with a name."""
+    return sql("{expression} AS {alias}", expression=expression, alias=identifier(alias))

@@ -1,0 +1,43 @@
+SELECT coalesce(json_agg(r.*), '[]')
+FROM (
+  SELECT "t1"."id" AS "id", (
+    SELECT row_to_json(r.*)
+    FROM (
+      SELECT "t4"."name" AS "name"
+      FROM "public"."flow" AS "t4"
+      WHERE "t4"."id" = "t1"."flow_id"
+    ) r
+  ) AS "flow", (
+    SELECT row_to_json(r.*)
+    FROM (
+      SELECT (
+        SELECT row_to_json(r.*)
+        FROM (
+          SELECT "t3"."a1" AS "count", "t3"."a2" AS "named"
+        ) r
+      ) AS "aggregate"
+    ) r
+  ) AS "all", (
+    SELECT row_to_json(r.*)
+    FROM (
+      SELECT (
+        SELECT row_to_json(r.*)
+        FROM (
+          SELECT "t3"."a3" AS "count"
+        ) r
+      ) AS "aggregate"
+    ) r
+  ) AS "Success"
+  FROM (
+    SELECT "t1".*
+    FROM "public"."flow_run" AS "t1"
+    ORDER BY "t1"."scheduled_start_time" DESC
+    LIMIT ($1::text)::int4
+  ) AS "t1" CROSS JOIN LATERAL (
+    SELECT count(*) AS "a1", count("t2"."name") AS "a2", count(*) FILTER (WHERE "t2"."state" = $2::text) AS "a3"
+    FROM "public"."task_run" AS "t2"
+    WHERE "t2"."flow_run_id" = "t1"."id"
+  ) AS "t3"
+) r
+-- $1 = "50"
+-- $2 = "Success"
