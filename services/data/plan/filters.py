@@ -18,10 +18,12 @@ class Filters:
 
     Attributes:
         null_collapse: an operator with a null value counts as not written, instead of being an error.
+        strict: a comparison without an operator is an error too, instead of true.
     """
 
     schema: Schema
     null_collapse: bool
+    strict: bool = False
 
     def condition(self, type: str, given: Given, path: str) -> Condition:
         """Return the condition of a `T_bool_exp`.
@@ -66,6 +68,8 @@ class Filters:
                 items.append(_compare(column, scalar, binding, item))
             elif not self.null_collapse:
                 raise ValidationFailed(f"unexpected null value for operator '{key}'", path=f"{path}.{key}")
+        if self.strict and not items:
+            raise ValidationFailed(f"an operator is expected for type '{type}'", path=path)
         return all_of(items)
 
 

@@ -114,6 +114,24 @@ def read(node: ValueNode, scope: Scope) -> Given | None:
     return Sent(value=scope.values[name], source=Variable(name=name))
 
 
+def missing(given: Given, path: str) -> str | None:
+    """Return where in a value a variable stands that was not sent; None if all were."""
+    return _missing(given.node, given.scope, path) if isinstance(given, Written) else None
+
+
+def _missing(node: ValueNode, scope: Scope, path: str) -> str | None:
+    match node:
+        case VariableNode():
+            return path if node.name.value not in scope.values else None
+        case ListValueNode():
+            parts = [(item, f"{path}[{number}]") for number, item in enumerate(node.values)]
+        case ObjectValueNode():
+            parts = [(field.value, f"{path}.{field.name.value}") for field in node.fields]
+        case _:
+            return None
+    return next((found for part, place in parts if (found := _missing(part, scope, place)) is not None), None)
+
+
 def _holds_variable(node: ValueNode) -> bool:
     match node:
         case VariableNode():

@@ -28,7 +28,31 @@ class FromFunction:
     arguments: tuple[tuple[str, Value | None], ...]
 
 
-From = FromTable | FromFunction
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FromWritten:
+    """The rows of a table that the statement itself writes, as it wrote them."""
+
+    name: QualifiedName
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FromKeys:
+    """The rows of a table with these keys, in the order of the keys; `values` holds a list for each of `columns`."""
+
+    name: QualifiedName
+    columns: tuple[Column, ...]
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FromImages:
+    """Rows of a table as they once were, each as the text of the whole row."""
+
+    name: QualifiedName
+    images: Value
+
+
+From = FromTable | FromFunction | FromWritten | FromKeys | FromImages
 
 
 # Which rows

@@ -35,6 +35,11 @@ class Variable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Null:
+    """No value: NULL."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Items:
     """A list written in the document, of literals and variables."""
 
@@ -72,7 +77,7 @@ class JsonPath:
     path: str
 
 
-Source = Literal | Variable | Items | JsonText | RowCount | JsonPath
+Source = Literal | Variable | Null | Items | JsonText | RowCount | JsonPath
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +109,8 @@ def resolve(source: Source, variables: Mapping[str, Any]) -> Resolved:
             for step in path:
                 value = value[step]
             return value  # type: ignore[no-any-return]
+        case Null():
+            return None
         case Items(items=items):
             return [_single(item, variables) for item in items]
         case JsonText(parts=parts):

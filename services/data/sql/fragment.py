@@ -101,6 +101,11 @@ def null_of(type: PgType) -> Fragment:
     return Fragment((f"NULL::{type_name(type)}",))
 
 
+def cast(expression: Fragment, type: PgType) -> Fragment:
+    """Return an expression as a value of a type."""
+    return Fragment(("(", *expression.parts, f")::{type_name(type)}"))
+
+
 def quote(name: str) -> str:
     """Quote an identifier."""
     return '"' + name.replace('"', '""') + '"'

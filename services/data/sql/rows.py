@@ -10,7 +10,10 @@ from services.data.plan.tree import (
     Direction,
     From,
     FromFunction,
+    FromImages,
+    FromKeys,
     FromTable,
+    FromWritten,
     Order,
     OrderKey,
     Rows,
@@ -18,7 +21,10 @@ from services.data.plan.tree import (
 from services.data.plan.values import Value
 from services.data.sql.aliases import Aliases
 from services.data.sql.conditions import where_sql
-from services.data.sql.fragment import EMPTY, Fragment, column, identifier, join, qualified, sql, value
+from services.data.sql.fragment import EMPTY, Fragment, cast, column, identifier, join, qualified, sql, value
+
+WRITTEN: Final = "w"
+"""The WITH that holds what the statement writes."""
 
 _DIRECTIONS: Final[dict[Direction, LiteralString]] = {
     Direction.ASC: "{key}",
@@ -80,6 +86,28 @@ def _source(source: From) -> Fragment:
         case FromFunction(name=name, arguments=arguments):
             given = [_argument(argument, passed) for argument, passed in arguments]
             return sql("{function}({arguments})", function=qualified(name), arguments=join(", ", given))
+        case FromWritten():
+            return identifier(WRITTEN)
+        case FromImages(name=name, images=images):
+            return sql("unnest(({images})::{table}[])", images=value(images), table=qualified(name))
+        case FromKeys():
+            return _by_keys(source)
+
+
+def _by_keys(source: FromKeys) -> Fragment:
+    names = [f"c{number}" for number, _ in enumerate(source.columns, 1)]
+    matched = [
+        sql("{own} = {key}", own=column("t", own.name), key=cast(column("k", name), own.type))
+        for own, name in zip(source.columns, names, strict=True)
+    ]
+    return sql(
+        "(SELECT t.* FROM unnest({keys}) WITH ORDINALITY AS k ({names}, n) JOIN {table} AS t ON {matched} "
+        "ORDER BY k.n)",
+        keys=join(", ", [value(each) for each in source.values]),
+        names=join(", ", [identifier(name) for name in names]),
+        table=qualified(source.name),
+        matched=join(" AND ", matched),
+    )
 
 
 def _argument(name: str, passed: Value | None) -> Fragment:
