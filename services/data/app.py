@@ -22,7 +22,7 @@ from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, er
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
-from services.data.errors import ConnectionFailed, DataError, Unexpected
+from services.data.errors import ConnectionFailed, DataError, Unexpected, UnexpectedPayload
 from services.data.execute import Postgres
 from services.data.request import Requests
 from services.data.schema.build import build_schema
@@ -101,6 +101,8 @@ class DataService:
         if self._requests is None:
             raise ConnectionFailed
         prepared = self._requests.prepare(request)
+        if prepared.answer.reads is not None:
+            raise UnexpectedPayload("subscriptions are not supported over HTTP, use a WebSocket instead")
         statement = prepared.answer.statement
         if statement is None:
             return prepared.answer.body(())

@@ -31,6 +31,7 @@ from services.data.errors import ValidationFailed
 from services.data.lru import Lru
 from services.data.plan.build import build_plan
 from services.data.plan.given import Scope
+from services.data.plan.reads import Reads, reads_of
 from services.data.plan.selection import Selected, Selections
 from services.data.plan.values import Resolved
 from services.data.plan.variables import coerce_all, coerce_literal, shape_of
@@ -58,11 +59,13 @@ class Answer:
         order: the response keys.
         constants: those that need no database (`__typename`, introspection), as JSON.
         statement: what the database answers, None if nothing.
+        reads: for a subscription, what the answer depends on; None for a query.
     """
 
     order: tuple[str, ...]
     constants: Mapping[str, bytes]
     statement: Statement | None
+    reads: Reads | None = None
 
     def body(self, row: Sequence[bytes | None]) -> bytes:
         """Return the response with the columns of the statement's one row in it, JSON as Postgres wrote it.
@@ -142,7 +145,7 @@ class Requests:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
         operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]
         for operation in operations:
-            if operation.operation is not OperationType.QUERY:
+            if operation.operation is OperationType.MUTATION:
                 raise ValidationFailed(f"no {operation.operation.value}s exist")
         errors = validate(self._schema.graphql, node, max_errors=1)
         if errors:
@@ -197,6 +200,7 @@ class Requests:
         if asked:
             constants |= self._introspect(document, operation, asked, variables)
         stored = [field for field in fields if field.alias not in constants]
+        live = operation.node.operation is OperationType.SUBSCRIPTION
         plan = build_plan(
             self._schema, stored, fragments=document.fragments, scope=scope, null_collapse=self._null_collapse
         )
@@ -204,6 +208,7 @@ class Requests:
             order=tuple(field.alias for field in fields),
             constants=constants,
             statement=compile_plan(plan) if plan.roots else None,
+            reads=reads_of(plan) if live else None,
         )
 
     def _introspect(

@@ -1,7 +1,8 @@
 """Tracked tables and functions → Schema: every type and root field that queries need. Called by app at start.
 
 Names, nullability and arguments are Hasura's (data-api.md §1). Mutations (changes) are a further root type over the
-same table types, shown when they are served; subscriptions would be another.
+same table types, shown when they are served. Whatever can be asked can be subscribed to: both root types have the same
+fields.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ from services.data.schema.names import base_name, is_valid, scalar_name
 from services.data.schema.operators import aggregate_scalar
 
 QUERY_ROOT = "query_root"
+SUBSCRIPTION_ROOT = "subscription_root"
 
 
 def build_schema(tracked: Tracked, *, mutations: bool = False) -> Schema:
@@ -58,7 +60,9 @@ def build_schema(tracked: Tracked, *, mutations: bool = False) -> Schema:
     inputs = InputTypes(tracked, bindings)
     types = _OutputTypes(tracked, inputs, bindings)
     changes = mutation_root(tracked, inputs, types.row, bindings) if mutations else None
-    return Schema(graphql=GraphQLSchema(query=types.query_root(), mutation=changes), bindings=bindings)
+    query = types.query_root()
+    subscription = GraphQLObjectType(SUBSCRIPTION_ROOT, query.fields)
+    return Schema(graphql=GraphQLSchema(query=query, mutation=changes, subscription=subscription), bindings=bindings)
 
 
 class _OutputTypes:

@@ -20,7 +20,14 @@ def test_schema_is_the_one_clients_know() -> None:
 
 def test_nothing_that_does_not_work_is_shown() -> None:
     assert schema().graphql.mutation_type is None
-    assert schema().graphql.subscription_type is None
+
+
+def test_what_can_be_asked_can_be_subscribed_to() -> None:
+    asked, subscribed = schema().graphql.query_type, schema().graphql.subscription_type
+    assert asked is not None
+    assert subscribed is not None
+    assert subscribed.name == "subscription_root"
+    assert subscribed.fields == asked.fields
 
 
 def test_every_operator_and_aggregate_has_sql() -> None:
