@@ -155,20 +155,21 @@ def _walls(fields: CronFields, reference: datetime, zone: ZoneInfo, *, day_or: b
     if position.microsecond:
         position += timedelta(seconds=1)
     position = position.replace(microsecond=0)
-    settled = position
     step = timedelta(seconds=1) if fields.has_seconds else timedelta(minutes=1)
+    settled = position
+    settled_shown = settled.astimezone(zone)
+    settled_offset = _offset(settled_shown)
     for _ in range(2 * EVENTS_PER_EVALUATION):
         earliest = (position + step).astimezone(zone)
         match = _next_match(fields, earliest.replace(tzinfo=None), day_or=day_or)
         if match is None:
             return
         try:
-            result = (match - _offset(earliest)).replace(tzinfo=UTC)
+            result = match.replace(tzinfo=UTC) - _offset(earliest)
             shown = result.astimezone(zone)
         except OverflowError:
             return
-        settled_shown = settled.astimezone(zone)
-        lag = _offset(shown) - _offset(settled_shown)
+        lag = _offset(shown) - settled_offset
         if lag:
             distance = abs(result - settled)
             until_midnight = timedelta(hours=24 - settled_shown.hour)
@@ -176,7 +177,8 @@ def _walls(fields: CronFields, reference: datetime, zone: ZoneInfo, *, day_or: b
                 adjusted = (result - lag).astimezone(zone)
                 if _offset(adjusted) == _offset(shown):
                     result, shown = result - lag, adjusted
-                settled = result
+                settled, settled_shown = result, shown
+                settled_offset = _offset(settled_shown)
         position = result
         yield shown.replace(tzinfo=None, fold=0)
 
@@ -202,13 +204,11 @@ def _search(fields: CronFields, moment: datetime, *, days: bool, weekdays: bool)
     """Walk forward from the coarsest field that does not match, as the reference does."""
     last_year = min(moment.year + _MAX_YEARS_BETWEEN_MATCHES, MAXYEAR - 1)
     while moment.year <= last_year:
-        midnight = moment.replace(hour=0, minute=0, second=0)
-        month_length = calendar.monthrange(moment.year, moment.month)[1]
         if gap := _gap(moment.month, fields.months, 12):
             month = moment.month - 1 + gap
-            moment = midnight.replace(year=moment.year + month // 12, month=month % 12 + 1, day=1)
-        elif gap := _days_ahead(fields, moment, month_length, days=days, weekdays=weekdays):
-            moment = midnight + timedelta(days=gap)
+            moment = datetime(moment.year + month // 12, month % 12 + 1, 1)  # noqa: DTZ001 - wall time
+        elif gap := _days_ahead(fields, moment, days=days, weekdays=weekdays):
+            moment = datetime(moment.year, moment.month, moment.day) + timedelta(days=gap)  # noqa: DTZ001
         elif gap := _gap(moment.hour, fields.hours, 24):
             moment = moment.replace(minute=0, second=0) + timedelta(hours=gap)
         elif gap := _gap(moment.minute, fields.minutes, 60):
@@ -226,31 +226,37 @@ def _gap(value: int, allowed: tuple[int, ...] | None, cycle: int) -> int:
     """Return how far the next allowed value is, over the end of the cycle if need be."""
     if allowed is None:
         return 0
-    return next((candidate - value for candidate in allowed if candidate >= value), allowed[0] - value + cycle)
+    for candidate in allowed:
+        if candidate >= value:
+            return candidate - value
+    return allowed[0] - value + cycle
 
 
-def _days_ahead(fields: CronFields, moment: datetime, month_length: int, *, days: bool, weekdays: bool) -> int:
+def _days_ahead(fields: CronFields, moment: datetime, *, days: bool, weekdays: bool) -> int:
     """Return how many days the first day field that does not match asks to move on."""
-    if days and (gap := _day_gap(fields, moment.day, month_length)):
+    if days and fields.days is not None and (gap := _day_gap(fields, moment)):
         return gap
     if fields.nth_weekdays:
-        return _nth_weekday_gap(fields, moment, month_length)
-    return _gap(moment.isoweekday() % 7, fields.weekdays, 7) if weekdays else 0
+        return _nth_weekday_gap(fields, moment)
+    return _gap(moment.isoweekday() % 7, fields.weekdays, 7) if weekdays and fields.weekdays is not None else 0
 
 
-def _day_gap(fields: CronFields, day: int, month_length: int) -> int:
+def _day_gap(fields: CronFields, moment: datetime) -> int:
     """Return the days to the next allowed day; a day the month lacks is counted on into the next month.
 
     So `1,30` steps from 16 February to 2 March and misses the 1st, as the reference does.
     """
-    if fields.days is None or (fields.last_day and day == month_length):
-        return 0
-    allowed = (*fields.days, month_length) if fields.last_day else fields.days
-    return _gap(day, allowed, month_length)
+    days, month_length = fields.days or (), calendar.monthrange(moment.year, moment.month)[1]
+    if fields.last_day:
+        if moment.day == month_length:
+            return 0
+        days = (*days, month_length)
+    return _gap(moment.day, days, month_length)
 
 
-def _nth_weekday_gap(fields: CronFields, moment: datetime, month_length: int) -> int:
+def _nth_weekday_gap(fields: CronFields, moment: datetime) -> int:
     """Return the days to the next "second Friday" of the month, or to the first of the next month."""
+    month_length = calendar.monthrange(moment.year, moment.month)[1]
     first_weekday = moment.replace(day=1).isoweekday() % 7
     candidates = []
     for weekday, count in fields.nth_weekdays:

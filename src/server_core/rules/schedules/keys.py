@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 
@@ -25,5 +26,10 @@ def has_own_attributes(parameter_defaults: dict[str, Any] | None, labels: list[s
 
 def attribute_digest(parameter_defaults: dict[str, Any] | None, labels: list[str] | None) -> str:
     """Return the md5 of an event's parameters and labels."""
-    text = str(sorted(json.dumps(parameter_defaults))) + str(sorted(json.dumps(labels)))
+    return _digest(json.dumps(parameter_defaults), json.dumps(labels))
+
+
+@lru_cache(maxsize=4096)
+def _digest(parameter_defaults: str, labels: str) -> str:
+    text = str(sorted(parameter_defaults)) + str(sorted(labels))
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -79,7 +79,7 @@ class Schedule:
 
     def _ticks(self, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:
         streams = [_stamped(clock, after, inclusive=inclusive) for clock in self.clocks]
-        return heapq.merge(*streams, key=lambda tick: tick[0])
+        return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda tick: tick[0])
 
     def _passes(self, moment: datetime) -> bool:
         return (
