@@ -1,0 +1,92 @@
+"""Large flows: the work of a call does not grow with what is registered already (demands.md row 17)."""
+
+from typing import Any
+
+import pytest
+
+from server_core.actions import flow_groups, flows, projects, registration, tenants
+from server_core.actions.context import ActionContext
+from server_core.db.session import Database
+from tests.support import factories
+from tests.support.factories import Tenant
+from tests.support.recorder import Recorder, recorded
+from tests.support.rows import fetch_all, make_flow, make_flow_run
+
+BATCH = 500
+
+
+@pytest.fixture
+async def tenant(database: Database) -> Tenant:
+    async with database.transaction() as session:
+        return await factories.make_tenant(session)
+
+
+def tasks(first: int, count: int) -> list[dict[str, Any]]:
+    return [
+        {"slug": f"task-{number}", "name": f"task {number}", "tags": ["x"]} for number in range(first, first + count)
+    ]
+
+
+def chain(first: int, count: int) -> list[dict[str, Any]]:
+    return [
+        {"upstream_task": {"slug": f"task-{number}"}, "downstream_task": {"slug": f"task-{number + 1}"}}
+        for number in range(first, first + count)
+    ]
+
+
+def statements(recorder: Recorder) -> list[str]:
+    """What the verb sent; without the driver's own questions about array types, asked once per connection."""
+    return [
+        text for text in recorder.statements if not any(word in text for word in ("pg_type", "pg_catalog", "'jit'"))
+    ]
+
+
+async def test_every_batch_costs_the_same(context: ActionContext, database: Database, tenant: Tenant) -> None:
+    flow_id = await registration.create_flow(
+        context, project_id=tenant.project_id, serialized_flow={"name": "f"}, set_schedule_active=False
+    )
+    counts = []
+    for first in range(0, 4 * BATCH, BATCH):
+        async with recorded(database) as recorder:
+            await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=tasks(first, BATCH))
+        counts.append(len(statements(recorder)))
+    assert counts == [5] * 4  # the flow, three times 200 tasks, the document
+    counts = []
+    for first in range(0, 3 * BATCH, BATCH):
+        async with recorded(database) as recorder:
+            await registration.register_edges(context, flow_id=flow_id, serialized_edges=chain(first, BATCH))
+        counts.append(len(statements(recorder)))
+    assert counts == [5] * 3  # the flow, the slugs, three times 200 edges
+    assert len(await fetch_all(database, "SELECT 1 FROM task")) == 4 * BATCH
+    assert len(await fetch_all(database, "SELECT 1 FROM edge")) == 3 * BATCH
+    [row] = await fetch_all(database, "SELECT serialized_flow FROM flow")
+    assert row["serialized_flow"]["tasks"] == tasks(0, 4 * BATCH)
+
+
+async def test_a_whole_flow_at_once(context: ActionContext, database: Database, tenant: Tenant) -> None:
+    flow = {"name": "f", "tasks": tasks(0, 1000), "edges": chain(0, 999)}
+    async with recorded(database) as recorder:
+        await registration.create_flow(context, project_id=tenant.project_id, serialized_flow=flow)
+    assert sum("INSERT INTO task" in text for text in recorder.statements) == 5
+    assert sum("INSERT INTO edge" in text for text in recorder.statements) == 5
+    assert len(statements(recorder)) <= 20
+
+
+@pytest.mark.parametrize("verb", ["flow", "flow_group", "project", "tenant"])
+async def test_runs_are_deleted_before_what_holds_them(context: ActionContext, database: Database, verb: str) -> None:
+    """So that no statement has more than a batch of runs to take along (demands.md row 20)."""
+    flow = await make_flow(database, tasks=2)
+    for _ in range(3):
+        await make_flow_run(database, flow)
+    async with recorded(database) as recorder:
+        match verb:
+            case "flow":
+                assert await flows.delete_flow(context, flow_id=flow.id)
+            case "flow_group":
+                assert await flow_groups.delete_flow_group(context, flow_group_id=flow.flow_group_id)
+            case "project":
+                assert await projects.delete_project(context, project_id=flow.project_id)
+            case _:
+                assert await tenants.delete_tenant(context, tenant_id=flow.tenant_id, confirm=True)
+    deletes = [text.split()[2] for text in recorder.statements if text.startswith("DELETE")]
+    assert deletes == ["flow_run", verb]
