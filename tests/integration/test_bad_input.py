@@ -202,7 +202,8 @@ SELECT (SELECT count(*) FROM tenant), (SELECT count(*) FROM project), (SELECT co
        (SELECT count(*) FROM flow_group), (SELECT count(*) FROM task), (SELECT count(*) FROM edge),
        (SELECT count(*) FROM cloud_hook), (SELECT count(*) FROM agent), (SELECT count(*) FROM agent_config),
        (SELECT count(*) FROM log), (SELECT count(*) FROM task_run_artifact), (SELECT count(*) FROM message),
-       (SELECT count(*) FROM flow_run WHERE NOT auto_scheduled), (SELECT count(*) FROM task_run_state),
+       (SELECT count(*) FROM flow_run WHERE NOT auto_scheduled),
+       (SELECT count(*) FROM flow_run_state JOIN flow_run r ON r.id = flow_run_id WHERE NOT auto_scheduled),
        (SELECT md5(string_agg(r::text, '' ORDER BY id)) FROM flow_run r WHERE id = $1),
        (SELECT md5(string_agg(g::text, '' ORDER BY id)) FROM flow_group g WHERE id = $2)
 """

@@ -64,10 +64,10 @@ class Server:
 
 
 @asynccontextmanager
-async def one_process(database_url: str, home: Path) -> AsyncIterator[Server]:
-    """Run `prefect-server start` on a database."""
+async def one_process(database_url: str, home: Path, **environ: str) -> AsyncIterator[Server]:
+    """Run `prefect-server start` on a database, with further settings."""
     async with AsyncExitStack() as stack:
-        machine = await stack.enter_async_context(Machine(home))
+        machine = await stack.enter_async_context(Machine(home, **environ))
         process = await machine.run("start", "--port", "0", "--database-url", database_url)
         yield await _open(stack, await process.url(), database_url, {"start": process})
         assert await process.stop() == 0, process.output

@@ -1,16 +1,21 @@
 """Which databases are taken, made and refused (schema.md §1, §2), and by whom."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 
-from server_core.db.migrate import BASELINE, LEGACY_REVISIONS, current_revision, upgrade
+from server_core.db.migrate import BASELINE, LEGACY_REVISIONS, current_revision, engine, migrations_folder, upgrade
 from server_core.db.session import Database
 from server_core.errors import ConfigError
-from tests.service.database.catalog import describe, expected
+from tests.service.database.catalog import ADDITIONS, describe, expected
 from tests.support.cluster import Cluster, connected
 from tests.support.factories import make_flow, make_flow_run
 
@@ -22,24 +27,59 @@ async def stamp(dsn: str, revision: str) -> None:
         await connection.execute("INSERT INTO alembic_version VALUES ($1)", revision)
 
 
+async def move(dsn: str, revision: str, *, down: bool = False) -> None:
+    """Bring a database to one revision, as the alembic command would."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.set_main_option("path_separator", "os")
+
+    def migrate(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        (command.downgrade if down else command.upgrade)(config, revision)
+
+    migrations = engine(dsn)
+    async with migrations.connect() as connection:
+        await connection.run_sync(migrate)
+        await connection.commit()
+    await migrations.dispose()
+
+
+def newest() -> str | None:
+    """Return the newest revision of this release."""
+    return ScriptDirectory(str(migrations_folder())).get_current_head()
+
+
 async def test_an_empty_database_gets_everything(empty_database_url: str) -> None:
     assert await current_revision(empty_database_url) is None
     await upgrade(empty_database_url)
-    assert await current_revision(empty_database_url) == BASELINE
+    assert await current_revision(empty_database_url) == newest()
 
 
 async def test_servers_that_start_at_once_do_not_collide(empty_database_url: str) -> None:
     await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
-    assert await current_revision(empty_database_url) == BASELINE
+    assert await current_revision(empty_database_url) == newest()
 
 
-async def test_a_legacy_database_is_taken_as_it_is(empty_database_url: str) -> None:
-    await stamp(empty_database_url, BASELINE)
+async def test_a_legacy_database_is_taken_as_it_is_and_added_to(empty_database_url: str) -> None:
+    await move(empty_database_url, BASELINE)
     async with connected(empty_database_url) as connection:
         before = await describe(connection)
+        trigrams = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
+        assert sorted(before) == sorted(expected(trigrams=trigrams, additions=False))
     await upgrade(empty_database_url)
     async with connected(empty_database_url) as connection:
-        assert await describe(connection) == before
+        found = Counter(await describe(connection))
+    assert found - Counter(before) == Counter(ADDITIONS.read_text(encoding="utf-8").splitlines())
+    assert Counter(before) - found == Counter()
+
+
+async def test_the_way_back_leaves_the_legacy_schema(empty_database_url: str) -> None:
+    await upgrade(empty_database_url)
+    await move(empty_database_url, BASELINE, down=True)
+    async with connected(empty_database_url) as connection:
+        trigrams = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
+        assert sorted(await describe(connection)) == sorted(expected(trigrams=trigrams, additions=False))
+    assert await current_revision(empty_database_url) == BASELINE
 
 
 @pytest.mark.parametrize("revision", sorted(LEGACY_REVISIONS)[:2])
