@@ -49,12 +49,16 @@ class Towel:
         self._database = Database(dsn, settings.database)
         self._lease_database = Database(dsn, replace(settings.database, pool_size=1))
         self._hooks = HookDelivery(self._database, api_url=settings.api.url, clock=clock)
+        context = ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks)
+        period = timedelta(seconds=settings.towel.heartbeat_timeout_seconds)
+        # With a timeout shorter than the intervals, the time between two ticks must not look like an outage.
+        ticks = interval_seconds or min(loop.interval_seconds(context) for loop in loops)
         self.loops = loops
         self.runner = Runner(
             loops,
-            ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks),
+            context,
             leases=Leases(self._lease_database),
-            grace=Grace(timedelta(seconds=settings.towel.heartbeat_timeout_seconds)),
+            grace=Grace(period, pause=max(period, timedelta(seconds=ticks * 3))),
             interval_seconds=interval_seconds,
         )
 

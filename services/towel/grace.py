@@ -14,18 +14,19 @@ class Grace:
     """Keeps track of how long the database has been there.
 
     Args:
-        period: how long it must have been there before silence counts; also the longest pause between two contacts
-            that is not taken for an outage.
+        period: how long it must have been there before silence counts.
+        pause: the longest time between two contacts that is not taken for an outage; None: the period.
     """
 
-    def __init__(self, period: timedelta) -> None:
+    def __init__(self, period: timedelta, *, pause: timedelta | None = None) -> None:
         self._period = period
+        self._pause = period if pause is None else pause
         self._since: datetime | None = None
         self._contact: datetime | None = None
 
     def reached(self, now: datetime) -> None:
         """Note that the database answered."""
-        if self._since is None or self._contact is None or now - self._contact > self._period:
+        if self._since is None or self._contact is None or now - self._contact > self._pause:
             self._since = now
             logger.info("runs without heartbeat are left alone until %s", now + self._period)
         self._contact = now

@@ -48,3 +48,12 @@ def test_no_period_no_grace() -> None:
     grace = Grace(timedelta(0))
     grace.reached(START)
     assert grace.is_over(START)
+
+
+def test_rare_ticks_are_no_outage() -> None:
+    grace = Grace(timedelta(minutes=1), pause=timedelta(minutes=6))
+    for minute in (0, 2, 4):
+        grace.reached(minutes(minute))
+    assert grace.is_over(minutes(4))
+    grace.reached(minutes(11))
+    assert not grace.is_over(minutes(11))
