@@ -1,8 +1,13 @@
 """Aggregates over one set of rows → the columns that compute them, and the JSON object made of those columns."""
 
+from typing import Final
+
 from services.data.plan.tree import Cell, Count, Group, Totals, Typename
 from services.data.sql.fragment import EMPTY, Fragment, column, identifier, join, sql, word
 from services.data.sql.rows import aggregate_sql
+
+_MOST_MEMBERS: Final = 50
+"""Functions take a hundred arguments, and a member is two."""
 
 
 class Sums:
@@ -69,9 +74,15 @@ class Sums:
 
 
 def object_sql(members: list[tuple[str, Fragment]]) -> Fragment:
-    """Return a JSON object of these members, as a subquery."""
-    columns = join(", ", [named(alias, expression) for alias, expression in members])
-    return sql("(SELECT row_to_json(r.*) FROM (SELECT {columns}) r)", columns=columns)
+    """Return a JSON object of these members.
+
+    A call costs half of what a subquery does for each row, but takes a limited number of arguments.
+    """
+    if len(members) > _MOST_MEMBERS:
+        columns = join(", ", [named(alias, expression) for alias, expression in members])
+        return sql("(SELECT row_to_json(r.*) FROM (SELECT {columns}) r)", columns=columns)
+    pairs = [sql("{key}, {value}", key=word(alias), value=expression) for alias, expression in members]
+    return sql("json_build_object({pairs})", pairs=join(", ", pairs))
 
 
 def named(alias: str, expression: Fragment) -> Fragment:

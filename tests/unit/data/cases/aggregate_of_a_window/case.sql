@@ -1,12 +1,7 @@
 SELECT (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT "s"."a1" AS "count"
-      ) r
-    ) AS "aggregate"
+    SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
     FROM (
       SELECT count(*) AS "a1"
       FROM (
@@ -21,12 +16,7 @@ SELECT (
 ), (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT "s"."a1" AS "count"
-      ) r
-    ) AS "aggregate"
+    SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
     FROM (
       SELECT count(*) AS "a1"
       FROM (

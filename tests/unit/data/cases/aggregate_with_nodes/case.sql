@@ -4,12 +4,7 @@ WITH "t1" AS (
   ORDER BY "t1"."name" DESC
 ) SELECT row_to_json(r.*)
 FROM (
-  SELECT (
-    SELECT row_to_json(r.*)
-    FROM (
-      SELECT "s"."a1" AS "count"
-    ) r
-  ) AS "aggregate", (
+  SELECT json_build_object('count'::text, "s"."a1") AS "aggregate", (
     SELECT coalesce(json_agg(r.*), '[]')
     FROM (
       SELECT "t1"."id" AS "id", (
@@ -22,12 +17,7 @@ FROM (
       ) AS "project", (
         SELECT row_to_json(r.*)
         FROM (
-          SELECT (
-            SELECT row_to_json(r.*)
-            FROM (
-              SELECT "s"."a1" AS "count"
-            ) r
-          ) AS "aggregate"
+          SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
           FROM (
             SELECT count(*) AS "a1"
             FROM "public"."task" AS "t3"

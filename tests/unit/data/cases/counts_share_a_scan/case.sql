@@ -1,32 +1,7 @@
-SELECT (
+SELECT json_build_object('aggregate'::text, json_build_object('count'::text, "t2"."a1")), json_build_object('aggregate'::text, json_build_object('count'::text, "t2"."a2", '__typename'::text, 'flow_run_aggregate_fields'::text), '__typename'::text, 'flow_run_aggregate'::text), (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT "t2"."a1" AS "count"
-      ) r
-    ) AS "aggregate"
-  ) r
-), (
-  SELECT row_to_json(r.*)
-  FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT "t2"."a2" AS "count", 'flow_run_aggregate_fields'::text AS "__typename"
-      ) r
-    ) AS "aggregate", 'flow_run_aggregate'::text AS "__typename"
-  ) r
-), (
-  SELECT row_to_json(r.*)
-  FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT "s"."a1" AS "count"
-      ) r
-    ) AS "aggregate"
+    SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
     FROM (
       SELECT count(*) AS "a1"
       FROM "public"."flow_run" AS "t4"
@@ -40,17 +15,7 @@ SELECT (
 ), (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT (
-          SELECT row_to_json(r.*)
-          FROM (
-            SELECT "s"."a1" AS "start_time"
-          ) r
-        ) AS "max"
-      ) r
-    ) AS "aggregate"
+    SELECT json_build_object('max'::text, json_build_object('start_time'::text, "s"."a1")) AS "aggregate"
     FROM (
       SELECT max("t6"."start_time") AS "a1"
       FROM "public"."flow_run" AS "t6"

@@ -34,17 +34,7 @@ SELECT (
 ), (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT (
-      SELECT row_to_json(r.*)
-      FROM (
-        SELECT (
-          SELECT row_to_json(r.*)
-          FROM (
-            SELECT "s"."a1" AS "depth"
-          ) r
-        ) AS "max"
-      ) r
-    ) AS "aggregate"
+    SELECT json_build_object('max'::text, json_build_object('depth'::text, "s"."a1")) AS "aggregate"
     FROM (
       SELECT max("t6"."depth") AS "a1"
       FROM "utility"."upstream_tasks"("start_task_ids" => ($6::text)::uuid[]) AS "t6"

@@ -3,12 +3,7 @@ FROM (
   SELECT "t1"."name" AS "name", (
     SELECT row_to_json(r.*)
     FROM (
-      SELECT (
-        SELECT row_to_json(r.*)
-        FROM (
-          SELECT "s"."a1" AS "count"
-        ) r
-      ) AS "aggregate"
+      SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
       FROM (
         SELECT count(*) AS "a1"
         FROM "public"."flow" AS "t2"
@@ -18,12 +13,7 @@ FROM (
   ) AS "active", (
     SELECT row_to_json(r.*)
     FROM (
-      SELECT (
-        SELECT row_to_json(r.*)
-        FROM (
-          SELECT "s"."a1" AS "count"
-        ) r
-      ) AS "aggregate"
+      SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
       FROM (
         SELECT count(*) AS "a1"
         FROM (

@@ -7,27 +7,7 @@ FROM (
       FROM "public"."flow" AS "t4"
       WHERE "t4"."id" = "t1"."flow_id"
     ) r
-  ) AS "flow", (
-    SELECT row_to_json(r.*)
-    FROM (
-      SELECT (
-        SELECT row_to_json(r.*)
-        FROM (
-          SELECT "t3"."a1" AS "count", "t3"."a2" AS "named"
-        ) r
-      ) AS "aggregate"
-    ) r
-  ) AS "all", (
-    SELECT row_to_json(r.*)
-    FROM (
-      SELECT (
-        SELECT row_to_json(r.*)
-        FROM (
-          SELECT "t3"."a3" AS "count"
-        ) r
-      ) AS "aggregate"
-    ) r
-  ) AS "Success"
+  ) AS "flow", json_build_object('aggregate'::text, json_build_object('count'::text, "t3"."a1", 'named'::text, "t3"."a2")) AS "all", json_build_object('aggregate'::text, json_build_object('count'::text, "t3"."a3")) AS "Success"
   FROM (
     SELECT "t1".*
     FROM "public"."flow_run" AS "t1"
