@@ -17,7 +17,9 @@ from server_core.actions.hook_delivery import HookDelivery
 from server_core.db.session import Database
 from server_core.errors import ForeignKeyViolation, InvalidInput
 from server_core.rules import hook_events
+from server_core.store import cloud_hooks as store
 from tests.support.receiver import LeadsTo, Receiver, receiving
+from tests.support.recorder import recorded
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -388,6 +390,19 @@ async def test_testing_an_unreachable_receiver_says_so(context: ActionContext, r
     await delivery.stop()
     assert result.success is False
     assert result.error
+
+
+async def test_no_hook_costs_one_statement_per_batch(hooked: ActionContext, run: Run) -> None:
+    """Nothing is asked while a state is written, and little afterwards."""
+    await create(hooked, run, states=["Success"])
+    async with recorded(hooked.database) as recorder:
+        cloud_hooks.notify(hooked, [change(run, "Running") for _ in range(300)])
+        assert recorder.sent == []
+        assert hooked.hook_delivery is not None
+        await hooked.hook_delivery.drain()
+        # Besides what asyncpg asks about the types of arguments, once per connection.
+        asked = [statement for statement in recorder.statements if "pg_catalog" not in statement]
+        assert [statement for statement in asked if "jit" not in statement] == [store.ACTIVE_HOOKS.strip()]
 
 
 async def test_many_changes_at_once(hooked: ActionContext, run: Run, receiver: Receiver) -> None:

@@ -58,7 +58,7 @@ async def create_cloud_hook(
     """
     checked_states = rules.check_states(states)
     checked_config = rules.check_config(type, config)
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.insert_cloud_hook(
             session,
             tenant_id=tenant_id,
@@ -72,19 +72,19 @@ async def create_cloud_hook(
 
 async def delete_cloud_hook(context: ActionContext, *, cloud_hook_id: UUID) -> bool:
     """Delete a hook; say whether it existed."""
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.delete_cloud_hook(session, cloud_hook_id=cloud_hook_id)
 
 
 async def set_cloud_hook_active(context: ActionContext, *, cloud_hook_id: UUID) -> bool:
     """Switch a hook on; say whether it exists."""
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.set_active(session, cloud_hook_id=cloud_hook_id, active=True)
 
 
 async def set_cloud_hook_inactive(context: ActionContext, *, cloud_hook_id: UUID) -> bool:
     """Switch a hook off; say whether it exists."""
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.set_active(session, cloud_hook_id=cloud_hook_id, active=False)
 
 

@@ -102,7 +102,7 @@ class HookDelivery:
             ServerError: a message could not be stored.
         """
         if hook.type == rules.PREFECT_MESSAGE:
-            async with self._database.transaction() as session:
+            async with self._database.autocommit() as session:
                 await messages.insert_message(
                     session,
                     tenant_id=hook.tenant_id,

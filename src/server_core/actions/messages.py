@@ -8,17 +8,17 @@ from server_core.store import messages as store
 
 async def mark_message_as_read(context: ActionContext, *, message_id: UUID) -> bool:
     """Mark a message as read; say whether it exists."""
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.set_read(session, message_id=message_id, read=True)
 
 
 async def mark_message_as_unread(context: ActionContext, *, message_id: UUID) -> bool:
     """Mark a message as unread; say whether it exists."""
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.set_read(session, message_id=message_id, read=False)
 
 
 async def delete_message(context: ActionContext, *, message_id: UUID) -> bool:
     """Delete a message; say whether it existed."""
-    async with context.database.transaction() as session:
+    async with context.database.autocommit() as session:
         return await store.delete_message(session, message_id=message_id)
