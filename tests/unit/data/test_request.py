@@ -94,6 +94,14 @@ def test_equal_literals_give_the_same_sql_as_different_ones() -> None:
     assert prepare(query.format("a", "a"))[0] == prepare(query.format("a", "b"))[0]
 
 
+def test_literals_that_happen_to_be_equal_do_not_decide_how_counts_share_a_scan() -> None:
+    count = 'flow_run_aggregate(where: {{state: {{_eq: "{}"}}, name: {{_eq: "n"}}}}) {{ aggregate {{ count }} }}'
+    query = "{{ a: " + count + " b: " + count + " }}"
+    equal, different = prepare(query.format("x", "x")), prepare(query.format("x", "y"))
+    assert equal[0] == different[0]
+    assert different[0].count("FILTER") == 2
+
+
 def test_one_plan_serves_all_values_of_a_shape() -> None:
     prepared = requests()
     query = """
