@@ -12,7 +12,7 @@ from server_core.errors import InvalidInput, PayloadTooLarge
 from server_core.states import make_state, parse_state, with_cached_inputs
 
 NOW = datetime(2022, 3, 4, 5, 6, 7, 890, tzinfo=UTC)
-VECTORS = json.loads(Path(__file__).with_name("data").joinpath("state_vectors.json").read_text())
+VECTORS = json.loads(Path(__file__).with_name("state_vectors").joinpath("vectors.json").read_text())
 NO_RESULT = {"type": "NoResultType", "__version__": "1.4.1"}
 
 

@@ -1,7 +1,7 @@
-"""Writes state_vectors.json: what the real 1.4.1 client makes of a serialized state (load, then dump).
+"""Writes vectors.json: what the real 1.4.1 client makes of a serialized state (load, then dump).
 
 Run with a Python that has prefect==1.4.1 (pins: client-operations.md §9); the answers are committed as data:
-    /path/to/client/bin/python tests/unit/data/make_state_vectors.py
+    /path/to/client/bin/python tests/unit/state_vectors/make.py
 A start time that the client filled in with the current time is written as NOW.
 """
 
@@ -19,6 +19,8 @@ CLASSES = """
     State _MetaState Pending Scheduled Paused Resume Retrying ClientFailed Submitted Queued Running Cancelling Finished
     Looped Success Cached Mapped Skipped Cancelled Failed TimedOut TriggerFailed ValidationFailed success Nope
 """.split()  # noqa: SIM905 - as the contract lists them
+MESSAGES: list[Any] = [None, "", "é\u2028", 5, True, [], {}]
+INPUTS: list[Any] = [None, {}, [1], "", 5]
 TIMES: list[Any] = [
     "2020-01-02T03:04:05.6789",
     "2020-01-02T03:04:05.678900+00:00",
@@ -83,7 +85,7 @@ def documents() -> list[Any]:
     made += [{"type": "Success", "_result": result} for result in RESULTS]
     made += [{"type": "Failed", "cached_inputs": {"a": result, "b": LOCAL}} for result in RESULTS]
     made += [{"type": "Mapped", "_result": result} for result in (None, LOCAL)]
-    made += [{"type": "Success", "message": message} for message in (None, "", "é\u2028", 5, True, [], {})]
+    made += [{"type": "Success", "message": message} for message in MESSAGES]
     for context in (
         None,
         {},
@@ -95,7 +97,7 @@ def documents() -> list[Any]:
         "",
     ):
         made.append({"type": "Running", "context": context})
-    made += [{"type": "Success", "cached_inputs": inputs} for inputs in (None, {}, [1], "", 5)]
+    made += [{"type": "Success", "cached_inputs": inputs} for inputs in INPUTS]
     for parameters in (None, {"a": 1}, [1], 5):
         made.append({"type": "Cached", "cached_parameters": parameters})
     for hashed in (None, {}, {"x": "abc"}, {"x": 5}, {"x": None}, 5):
@@ -133,5 +135,5 @@ def round_trip(document: Any) -> Any:
 
 if __name__ == "__main__":
     lines = [json.dumps([document, round_trip(document)], sort_keys=True) for document in documents()]
-    Path(__file__).with_name("state_vectors.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    Path(__file__).with_name("vectors.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
     print(len(lines), "vectors")
