@@ -14,6 +14,7 @@ from server_core.config_loader import load_settings
 from server_core.db.migrate import wait_until_ready
 from server_core.errors import ServerError
 from server_core.observe import configure_logging
+from server_core.wire import GraphQLService
 from services.data.app import METADATA, create_app, create_service
 from services.data.catalog.metadata import load_metadata
 
@@ -36,14 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         configure_logging(settings.logging.level)
         load_metadata(given.metadata)
-        asyncio.run(_ready(dsn, settings))
+        service = create_service(settings, dsn, given.metadata)
+        asyncio.run(_ready(dsn, settings, service))
     except ServerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     uvicorn.run(
-        create_app(create_service(settings, dsn, given.metadata)),
+        create_app(service),
         host=settings.data.host,
         port=settings.data.port,
         loop="uvloop",
@@ -65,12 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _ready(dsn: str, settings: Settings) -> None:
+async def _ready(dsn: str, settings: Settings, service: GraphQLService) -> None:
+    """Wait for the database and try the start once: what is wrong with the metadata is then one line, not a trace."""
     await wait_until_ready(
         dsn,
         retry_seconds=settings.database.connect_retry_seconds,
         timeout_seconds=settings.database.connect_timeout_seconds,
     )
+    await service.start()
+    await service.stop()
 
 
 if __name__ == "__main__":
