@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from graphql import GraphQLError
 
-from server_core.errors import ServerError
+from server_core.errors import InvalidInput, ServerError
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ def error_entry(error: GraphQLError, *, code: str | None = None) -> dict[str, An
         code: the `extensions.code` of GraphQL's own errors, e.g. `GRAPHQL_VALIDATION_FAILED`.
     """
     cause = _cause(error)
+    if isinstance(cause, RecursionError):
+        cause = InvalidInput("A value is nested too deeply.")  # its transaction was undone
     entry: dict[str, Any]
     if cause is None:
         entry = {"message": error.message}

@@ -132,6 +132,25 @@ async def test_bad_registrations(
     assert set((await counts(database)).values()) == {0}
 
 
+@pytest.mark.parametrize("depth", [800, 907, 914, 921, 928, 2000])
+async def test_deep_flows(actions: Send, database: Database, tenant: Tenant, depth: int) -> None:
+    """Whatever gives up first, the client is told that it was its own doing, and nothing is stored."""
+    document = f'{{"name": "f", "deep": {"[" * depth}{"]" * depth}}}'
+    packed_document = base64.b64encode(gzip.compress(document.encode())).decode()
+    answer = await mutate(
+        actions,
+        "create_flow_from_compressed_string",
+        "id",
+        project_id=tenant.project_id,
+        serialized_flow=packed_document,
+    )
+    if "errors" in answer.body:
+        assert answer.error["extensions"] == {"code": "INVALID_INPUT"}
+        assert set((await counts(database)).values()) == {0}
+    else:
+        assert (await counts(database))["flow"] == 1
+
+
 async def test_edges_of_unknown_tasks(actions: Send, database: Database) -> None:
     flow = await make_flow(database, tasks=1)
     answer = await mutate(actions, "register_edges", "success", flow_id=flow.id, serialized_edges=EDGES)

@@ -4,10 +4,11 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from server_core.db.session import Database
-from tests.service.graphql.conftest import Send
+from tests.service.graphql.conftest import PATH, Send
 from tests.support.factories import Flow
 from tests.support.rows import fetch_all, fetch_one, make_flow, make_flow_run
 
@@ -126,3 +127,24 @@ async def test_variables_inside_an_inline_input(actions: Send, database: Databas
     )
     [row] = await fetch_all(database, "SELECT id, slug FROM tenant")
     assert (str(row["id"]), row["slug"]) == (answer.data["create_tenant"]["id"], "s")
+
+
+@pytest.mark.parametrize("depth", [200, 400, 900, 3000])
+async def test_deep_documents(
+    http: httpx.AsyncClient, actions: Send, database: Database, flow: Flow, depth: int
+) -> None:
+    """What is stored comes back; what is too deep is refused; nothing in between is a 5xx."""
+    run_id = await make_flow_run(database, flow)
+    [task_run] = (await fetch_all(database, "SELECT id FROM task_run WHERE flow_run_id = $1 LIMIT 1", run_id))[:1]
+    nested = "[" * depth + "]" * depth
+    state = f'{{"type": "Success", "context": {{"deep": {nested}}}}}'
+    variables = f'{{"i": {{"states": [{{"task_run_id": "{task_run["id"]}", "state": {state}}}]}}}}'
+    query = "mutation($i: set_task_run_states_input!) { set_task_run_states(input: $i) { states { status } } }"
+    response = await http.post(PATH, json={"query": query, "variables": variables})
+    assert response.status_code in (200, 400)
+    stored = "errors" not in response.json()
+    assert stored or "deep" in response.text or "JSON" in response.text
+    answer = await actions(
+        "query($id: UUID!) { get_task_run_info(task_run_id: $id) { serialized_state } }", {"id": str(task_run["id"])}
+    )
+    assert answer.status == 200
