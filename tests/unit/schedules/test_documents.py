@@ -14,7 +14,7 @@ from server_core.rules.schedules import (
     parse_clock,
     parse_schedule,
 )
-from server_core.rules.schedules.cron import parse_cron
+from server_core.rules.schedules.cron_expression import parse_cron
 from server_core.rules.schedules.recurrence import can_occur
 
 AFTER = datetime(2020, 1, 1, tzinfo=UTC)
@@ -138,6 +138,15 @@ def test_spellings_of_one_expression(one: str, same: str) -> None:
 
 def test_six_fields_have_seconds() -> None:
     assert [time.second for time in times(cron("0 0 * * * 10,40"))] == [10, 40, 10]
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [("1,7", "1"), ("1/6", "1"), ("fri-sun", "5,6"), ("1-7", "*"), ("mon-sun", "*"), ("*/7", "0"), ("7", "0")],
+)
+def test_seven_is_no_sunday_beside_seconds(one: str, same: str) -> None:
+    """In the reference; only a lone 7, which never matches there, is Sunday here."""
+    assert parse_cron(f"0 0 * * {one} 30") == parse_cron(f"0 0 * * {same} 30")
 
 
 def test_a_cron_clock_yields_a_thousand_times_at_most() -> None:

@@ -1,7 +1,8 @@
 """Which runs are due? The client's schedule documents → events, exactly as its own library computes them.
 
-document (JSON → values) · clocks, cron, recurrence (streams of times) · filters · schedule (merge) · keys (idempotency)
-· groups (what a flow group stores) · zones (wall time). All pure; called by the actions and by the towel.
+document (JSON → values) · clocks, cron, recurrence (streams of times) · cron_expression (parses) · filters · schedule
+(merges) · planning (what is new) · keys (idempotency) · groups (what a flow group stores) · zones (wall time). All are
+pure; the actions call them.
 """
 
 from server_core.rules.schedules.clocks import Clock

@@ -1,114 +1,24 @@
-"""A cron expression and a reference instant → the matching times, as croniter 1.3 finds them for the 1.4.1 client.
+"""A parsed cron expression and a reference instant → the matching times, as croniter 1.3 finds them for the client.
 
-croniter parses; the stepping is ours because the reference's treatment of clock changes differs from today's croniter:
-it steps in the UTC offset in force at the last match and corrects the result only when the change lies beyond
-midnight. A change would move users' runs (docs: schedules).
+The stepping is ours because the reference's treatment of clock changes differs from today's croniter: it steps in the
+UTC offset in force at the last match and corrects the result only when the change lies beyond midnight. Anything else
+would move users' runs.
 """
 
 import calendar
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
-from server_core.errors import InvalidInput
+from server_core.rules.schedules.cron_expression import CronFields
 from server_core.rules.schedules.zones import UTC_ZONE, in_zone, resolve
 
 EVENTS_PER_EVALUATION = 1000
 """Most times one evaluation of a cron clock yields."""
 
 _MAX_YEARS_BETWEEN_MATCHES = 50
-_FIELD_COUNTS = (5, 6)
-_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY = range(5)
-_EQUAL_RANGE = re.compile(r"^(\w+)-\1(/\d+)?$")
-_TO_SEVEN = re.compile(r"-7(?=/|$)")
-_OPEN_RANGE = re.compile(r"^(\w+)/(\d+)$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CronFields:
-    """A parsed expression; each field holds its allowed values in rising order, None allows all.
-
-    Attributes:
-        last_day: the day field holds `L`.
-        nth_weekdays: pairs of a weekday (0 = Sunday) and its count in the month, None for the last.
-        has_seconds: a sixth field was given.
-    """
-
-    minutes: tuple[int, ...] | None
-    hours: tuple[int, ...] | None
-    days: tuple[int, ...] | None
-    months: tuple[int, ...] | None
-    weekdays: tuple[int, ...] | None
-    seconds: tuple[int, ...] | None
-    last_day: bool
-    nth_weekdays: tuple[tuple[int, int | None], ...]
-    has_seconds: bool
-
-
-@lru_cache(maxsize=4096)
-def parse_cron(expression: str) -> CronFields:
-    """Return the fields of an expression of five or six fields, or an alias such as `@daily`.
-
-    Raises:
-        InvalidInput: the expression is malformed; the text repeats it.
-    """
-    try:
-        text = _in_reference_dialect(expression)
-        expanded, nth_weekdays = croniter.expand(text)
-    except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise InvalidInput(f"Invalid cron string: {expression!r}.") from error
-    if len(expanded) not in _FIELD_COUNTS:
-        raise InvalidInput(f"Invalid cron string: {expression!r}; it must have five or six fields.")
-    days = expanded[_DAY]
-    return CronFields(
-        minutes=_values(expanded[_MINUTE], 60),
-        hours=_values(expanded[_HOUR], 24),
-        days=_values(days, 31),
-        months=_values(expanded[_MONTH], 12),
-        weekdays=_values(expanded[_WEEKDAY], 7),
-        seconds=_values(expanded[5], 60) if len(expanded) == 6 else None,
-        last_day="l" in days,
-        nth_weekdays=tuple(
-            (int(weekday), None if str(count) == "l" else int(count))
-            for weekday, counts in nth_weekdays.items()
-            for count in counts
-        ),
-        has_seconds=len(expanded) == 6,
-    )
-
-
-def _in_reference_dialect(expression: str) -> str:
-    """Rewrite what the reference reads differently from today's croniter: `9-9`, weekday `5/2`, day `0`."""
-    fields = expression.lower().split()
-    if len(fields) == 1:
-        return fields[0]
-    for index, field in enumerate(fields):
-        items = field.split(",")
-        if index == _WEEKDAY:
-            items = [_OPEN_RANGE.sub(r"\1-7/\2", item) for item in items]
-            if len(fields) == 6:
-                # Beside seconds the reference never matches a 7; alone it is taken for Sunday here.
-                items = [_TO_SEVEN.sub("-6", item) for item in items if item != "7"] or ["0"]
-        items = [_EQUAL_RANGE.sub(r"\1", item) for item in items]
-        if index == _DAY:
-            if any("w" in item for item in items):
-                raise ValueError(expression)
-            items = [("*" if len(fields) == 5 else "1") if item.strip("0") == "" else item for item in items]
-        fields[index] = ",".join(items)
-    return " ".join(fields)
-
-
-def _values(allowed: list[Any], all_count: int) -> tuple[int, ...] | None:
-    """Return a parsed field as numbers; None when it allows everything (the reference also when all are listed)."""
-    if "*" in allowed or len(allowed) == all_count:
-        return None
-    return tuple(value for value in allowed if value != "l")
 
 
 @dataclass(frozen=True, kw_only=True)

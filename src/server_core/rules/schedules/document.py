@@ -12,7 +12,8 @@ from dateutil import rrule as dateutil_rrule
 
 from server_core.errors import InvalidInput
 from server_core.rules.schedules.clocks import SHORTEST_INTERVAL, Clock, DatesClock, IntervalClock
-from server_core.rules.schedules.cron import CronClock, parse_cron
+from server_core.rules.schedules.cron import CronClock
+from server_core.rules.schedules.cron_expression import parse_cron
 from server_core.rules.schedules.filters import ADJUSTMENTS, FILTERS, Function
 from server_core.rules.schedules.recurrence import RRuleClock
 from server_core.rules.schedules.schedule import Schedule
