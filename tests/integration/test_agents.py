@@ -99,3 +99,27 @@ async def test_a_result_is_used_again(server: Server, client: PrefectClient, pro
     assert await run(1) == ["Pending", "Running", "Success", "Cached"]
     assert await run(1) == ["Pending", "Cached"]
     assert await run(2) == ["Pending", "Running", "Success", "Cached"]
+
+
+async def test_a_failure_is_told(server: Server, client: PrefectClient, project: str) -> None:
+    """A task fails, the next one never starts, the run is Failed; without an agent, by `prefect run --execute`."""
+    flow_id = (await client.script("failing.py", project)).split()[-1]
+    said = await client.prefect("run", "--id", flow_id, "--execute", exit_code=1)
+    assert "Flow run failed!" in said
+    run_id = UUID(said.partition("UUID: ")[2].split()[0])
+    tasks = await server.rows(
+        "SELECT t.name, r.name AS run_name, r.state, r.state_message, r.end_time IS NOT NULL AS ended"
+        " FROM task_run r JOIN task t ON t.id = r.task_id WHERE r.flow_run_id = $1 ORDER BY t.name",
+        run_id,
+    )
+    assert [(row["name"], row["state"]) for row in tasks] == [
+        ("bad", "Failed"),
+        ("downstream", "TriggerFailed"),
+        ("good", "Success"),
+    ]
+    assert "it broke at 1" in tasks[0]["state_message"]
+    assert tasks[0]["run_name"] == "broken by 1"
+    # TriggerFailed is not in the list of states that end a run (§4.2).
+    assert [row["ended"] for row in tasks] == [True, False, True]
+    assert await state_of(server, str(run_id)) == "Failed"
+    assert "RuntimeError: it broke at 1" in await client.prefect("get", "logs", "--id", str(run_id))
