@@ -26,6 +26,7 @@ from services.data.errors import ConnectionFailed, DataError, Unexpected, Unexpe
 from services.data.execute import Postgres
 from services.data.request import Requests
 from services.data.schema.build import build_schema
+from services.data.write import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _GRAPHQL_JSON: Final = "application/graphql-response+json"
 
 
 class DataService:
-    """Answers queries over one database.
+    """Answers queries over one database, and mutations if settings allow.
 
     Args:
         settings: pool size, timeout, null rule.
@@ -43,7 +44,8 @@ class DataService:
         metadata: which of its tables to show, and how.
 
     Attributes:
-        postgres: the connections.
+        postgres: the connections that read.
+        writing: those of mutations; none is made before it is needed, None if settings do not allow mutations.
     """
 
     def __init__(self, settings: Settings, dsn: str, metadata: Path) -> None:
@@ -55,6 +57,15 @@ class DataService:
             statement_cache_size=settings.database.statement_cache_size,
             statement_timeout=settings.data.statement_timeout_seconds,
         )
+        self.writing: Postgres | None = None
+        if settings.data.mutations:
+            self.writing = Postgres(
+                dsn,
+                pool_size=settings.data.pool_size,
+                statement_cache_size=settings.database.statement_cache_size,
+                statement_timeout=settings.data.statement_timeout_seconds,
+                read_only=False,
+            )
         self._requests: Requests | None = None
 
     async def start(self) -> None:
@@ -66,6 +77,8 @@ class DataService:
         await self.postgres.start()
         try:
             await self.reload()
+            if self.writing is not None:
+                await self.writing.start()
         except BaseException:
             await self.postgres.stop()
             raise
@@ -78,11 +91,13 @@ class DataService:
         """
         metadata = load_metadata(self._metadata)
         rows = await self.postgres.run(INTROSPECTION)
-        schema = build_schema(track(read_catalog(rows[0][0]), metadata))
+        schema = build_schema(track(read_catalog(rows[0][0]), metadata), mutations=self.writing is not None)
         self._requests = Requests(schema, null_collapse=self._null_collapse)
 
     async def stop(self) -> None:
-        """Close the pool after the requests in flight."""
+        """Close the pools after the requests in flight."""
+        if self.writing is not None:
+            await self.writing.stop()
         await self.postgres.stop()
         self._requests = None
 
@@ -103,6 +118,9 @@ class DataService:
         prepared = self._requests.prepare(request)
         if prepared.answer.reads is not None:
             raise UnexpectedPayload("subscriptions are not supported over HTTP, use a WebSocket instead")
+        if prepared.answer.script is not None and self.writing is not None:
+            answers = await Writer(self.writing).run(prepared.answer.script, prepared.variables)
+            return prepared.answer.written(answers)
         statement = prepared.answer.statement
         if statement is None:
             return prepared.answer.body(())

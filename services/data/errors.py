@@ -9,6 +9,8 @@ DataError                    code                  status at /v1alpha1
 ├── LimitReached             limit-reached         400   a client keeps more open than settings allow
 ├── DataException            data-exception        400   Postgres could not read a value
 ├── BadRequest               bad-request           400   … an escape sequence in it
+├── ConstraintViolation      constraint-violation  400   what would be written breaks a key
+├── CheckViolation           permission-error      400   … or a check
 ├── ConstraintError          constraint-error      400   names something the database does not have
 ├── TimedOut                 timeout               400   the statement took longer than the setting allows
 ├── ConnectionFailed         postgres-error        500   the database cannot be reached
@@ -82,8 +84,20 @@ class BadRequest(DataError):
     code = "bad-request"
 
 
+class ConstraintViolation(DataError):
+    """A row would break a constraint: a key, a reference, NOT NULL (SQLSTATE class 23)."""
+
+    code = "constraint-violation"
+
+
+class CheckViolation(DataError):
+    """A row would break a check constraint, or not be visible in the view it is written to."""
+
+    code = "permission-error"
+
+
 class ConstraintError(DataError):
-    """The statement named something that is not there (SQLSTATE 42704, 42P10)."""
+    """The statement named something that is not there, or one row twice in an upsert (SQLSTATE 42704, 42P10, 21000)."""
 
     code = "constraint-error"
 
@@ -110,8 +124,8 @@ class Unexpected(DataError):
     code = "unexpected"
     status = 500
 
-    def __init__(self, message: str = "database query error", *, id: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "database query error", *, id: str = "", path: str = "$") -> None:
+        super().__init__(message, path=path)
         self.id = id
 
     def entry(self) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """Statements → bytes: the one room that talks to Postgres. Called by app.
 
-Connections are read-only, in UTC, with a fixed search_path and statement_timeout. JSON arrives as bytes and stays so.
+Connections are in UTC, with a fixed search_path and statement_timeout, and read-only unless they are for mutations
+(write). JSON arrives as bytes and stays so.
 """
 
 import logging
 import uuid
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
 from server_core.db.dsn import plain_dsn
 from services.data.errors import (
     BadRequest,
+    CheckViolation,
     ConnectionFailed,
     ConstraintError,
+    ConstraintViolation,
     DataError,
     DataException,
     TimedOut,
@@ -22,9 +26,12 @@ from services.data.errors import (
     ValidationFailed,
 )
 
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
 logger = logging.getLogger(__name__)
 
-_LOST: Final = (
+LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -37,6 +44,18 @@ _LOST: Final = (
 _UNREACHABLE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What connecting fails with, whatever Postgres' reason for refusing is."""
 
+_VIOLATIONS: Final = {
+    "23001": "Can not delete or update due to data being referred",
+    "23502": "Not-NULL violation",
+    "23503": "Foreign key violation",
+    "23505": "Uniqueness violation",
+    "23P01": "Exclusion violation",
+}
+"""How messages begin, by SQLSTATE (data-api.md §2.6)."""
+
+_LARGEST_KEPT_WRITE: Final = 16 * 1024
+"""Longer statements are not kept prepared: their text depends on the number of rows."""
+
 _MOST_PARAMETERS: Final = 32767
 """Postgres' limit."""
 
@@ -45,7 +64,7 @@ _STARTUP: Final = {"application_name": "prefect-server data", "timezone": "UTC",
 
 _SESSION: Final = {
     "search_path": "public",
-    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "read committed",
     "intervalstyle": "postgres",
     "bytea_output": "hex",
     "jit": "off",
@@ -61,15 +80,23 @@ class Postgres:
         pool_size: most connections.
         statement_cache_size: prepared statements kept per connection.
         statement_timeout: seconds one statement may take; 0 for no limit.
+        read_only: Postgres refuses whatever writes. If not, connections are made when first needed.
     """
 
     def __init__(
-        self, dsn: str, *, pool_size: int = 8, statement_cache_size: int = 200, statement_timeout: float = 30.0
+        self,
+        dsn: str,
+        *,
+        pool_size: int = 8,
+        statement_cache_size: int = 200,
+        statement_timeout: float = 30.0,
+        read_only: bool = True,
     ) -> None:
         self._dsn = plain_dsn(dsn)
         self._pool_size = pool_size
         self._statement_cache_size = statement_cache_size
         self._statement_timeout = statement_timeout
+        self._read_only = read_only
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @property
@@ -84,17 +111,17 @@ class Postgres:
         return self._pool
 
     async def start(self) -> None:
-        """Open the pool; one connection is made at once, so that a wrong DSN fails here."""
+        """Open the pool; if it reads one connection is made at once, so that a wrong DSN fails here."""
         self._pool = await asyncpg.create_pool(
             self._dsn,
-            min_size=1,
+            min_size=1 if self._read_only else 0,
             max_size=self._pool_size,
             max_queries=2**31,
             statement_cache_size=self._statement_cache_size,
             max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=0,
+            max_cacheable_statement_size=0 if self._read_only else _LARGEST_KEPT_WRITE,
             init=self._prepare,
-            reset=_keep_session,
+            reset=_keep_session if self._read_only else _end_transaction,
             server_settings=_STARTUP,
         )
 
@@ -117,19 +144,20 @@ class Postgres:
         try:
             try:
                 return await self._fetch(text, parameters)
-            except _LOST:
+            except LOST:
                 return await self._fetch(text, parameters)
         except DataError:
             raise
         except Exception as error:
-            raise self._translated(error) from error
+            raise self.translated(error) from error
 
-    async def _prepare(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
-        session = {**_SESSION, "statement_timeout": str(round(self._statement_timeout * 1000))}
-        await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in session.items()))
+    @asynccontextmanager
+    async def lent(self) -> "AsyncIterator[Connection]":
+        """Lend a connection; one that turns out to be dead is not lent again.
 
-    async def _fetch(self, text: str, parameters: Sequence[Any]) -> list[asyncpg.Record]:
+        Raises:
+            ConnectionFailed: there is none to be had.
+        """
         pool = self.pool
         try:
             connection = await pool.acquire()
@@ -137,36 +165,55 @@ class Postgres:
             logger.warning("database unreachable: %s", error)
             raise ConnectionFailed from error
         try:
-            return await connection.fetch(text, *parameters)
-        except _LOST:
-            # The pool may not have noticed yet: this connection must not be lent again, nor others of its age.
+            yield connection
+        except LOST:
+            # The pool may not have noticed yet: neither this connection nor others of its age may be lent again.
             connection.terminate()
             await pool.expire_connections()
             raise
         finally:
             await pool.release(connection)
 
-    def _translated(self, error: Exception) -> DataError:
-        """Return our error for one of the driver; the only place that knows both."""
+    async def _prepare(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+        session = {**_SESSION, "default_transaction_read_only": "on" if self._read_only else "off"}
+        session["statement_timeout"] = str(round(self._statement_timeout * 1000))
+        await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in session.items()))
+
+    async def _fetch(self, text: str, parameters: Sequence[Any]) -> list[asyncpg.Record]:
+        async with self.lent() as connection:
+            return await connection.fetch(text, *parameters)
+
+    def translated(self, error: Exception, path: str = "$") -> DataError:
+        """Return our error for one of the driver; the only place that knows both. `path`: what it is about."""
         match error:
+            case asyncpg.CheckViolationError() | asyncpg.WithCheckOptionViolationError():
+                return CheckViolation(f"Check constraint violation. {_message(error)}", path=path)
+            case asyncpg.IntegrityConstraintViolationError():
+                kind = _VIOLATIONS.get(error.sqlstate or "", "Constraint violation")
+                return ConstraintViolation(f"{kind}. {_message(error)}", path=path)
             case asyncpg.QueryCanceledError():
-                return TimedOut(f"the query took longer than {self._statement_timeout:g} s and was stopped")
+                return TimedOut(f"the query took longer than {self._statement_timeout:g} s and was stopped", path=path)
             case asyncpg.InvalidEscapeSequenceError():
-                return BadRequest(_message(error))
-            case asyncpg.UndefinedObjectError() | asyncpg.InvalidColumnReferenceError():
-                return ConstraintError(_message(error))
+                return BadRequest(_message(error), path=path)
+            case (
+                asyncpg.UndefinedObjectError()
+                | asyncpg.InvalidColumnReferenceError()
+                | asyncpg.CardinalityViolationError()
+            ):
+                return ConstraintError(_message(error), path=path)
             case asyncpg.DataError() if isinstance(error.__cause__, UnicodeEncodeError):
-                return DataException("a string holds a character that is not valid Unicode")
+                return DataException("a string holds a character that is not valid Unicode", path=path)
             case asyncpg.DataError():
-                return DataException(_message(error))
+                return DataException(_message(error), path=path)
             case asyncpg.ProgramLimitExceededError() | asyncpg.StatementTooComplexError():
-                return ValidationFailed("the query is too complex for the database")
-        if isinstance(error, _LOST):
+                return ValidationFailed("the query is too complex for the database", path=path)
+        if isinstance(error, LOST):
             logger.warning("connection lost: %s", error)
             return ConnectionFailed()
         id = uuid.uuid4().hex
         logger.error("statement failed", exc_info=error, extra={"error_id": id})
-        return Unexpected(id=id)
+        return Unexpected(id=id, path=path)
 
 
 def _message(error: asyncpg.PostgresError) -> str:
@@ -175,3 +222,9 @@ def _message(error: asyncpg.PostgresError) -> str:
 
 async def _keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Spare a round trip per request: statements here leave nothing behind in the session."""
+
+
+async def _end_transaction(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Undo what a cancelled request left open."""
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")

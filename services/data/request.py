@@ -31,19 +31,23 @@ from services.data.errors import ValidationFailed
 from services.data.lru import Lru
 from services.data.plan.build import build_plan
 from services.data.plan.given import Scope
+from services.data.plan.mutations import build_changes
 from services.data.plan.reads import Reads, reads_of
 from services.data.plan.selection import Selected, Selections
 from services.data.plan.values import Resolved
 from services.data.plan.variables import coerce_all, coerce_literal, shape_of
 from services.data.rejection import rejection
 from services.data.schema.bindings import Schema
-from services.data.schema.build import QUERY_ROOT
+from services.data.sql.script import Script, compile_changes
 from services.data.sql.statement import Statement, compile_plan
 
 DOCUMENTS: Final = 1000
 ANSWERS: Final = 50
 TOKENS: Final = 50_000
 """Longest document that is read; checking one this long takes about a second."""
+
+LARGEST_KEPT_SCRIPT: Final = 5000
+"""In values. Longer ones have a place for each cell of long lists of objects, and are hardly ever asked again."""
 
 _META: Final = frozenset({"__schema", "__type"})
 _INTROSPECTS: Final = re.compile(r"__(?:schema|type)\b")
@@ -60,12 +64,14 @@ class Answer:
         constants: those that need no database (`__typename`, introspection), as JSON.
         statement: what the database answers, None if nothing.
         reads: for a subscription, what the answer depends on; None for a query.
+        script: for a mutation, what it does, None if nothing.
     """
 
     order: tuple[str, ...]
     constants: Mapping[str, bytes]
     statement: Statement | None
     reads: Reads | None = None
+    script: Script | None = None
 
     def body(self, row: Sequence[bytes | None]) -> bytes:
         """Return the response with the columns of the statement's one row in it, JSON as Postgres wrote it.
@@ -76,16 +82,24 @@ class Answer:
         if self.statement is not None:
             found = row or [None] * len(self.statement.aliases)
             values.update(zip(self.statement.aliases, [value or b"null" for value in found], strict=True))
+        return self._joined(values)
+
+    def written(self, answers: Mapping[str, bytes]) -> bytes:
+        """Return the response with the answers of the script in it."""
+        return self._joined({**self.constants, **answers})
+
+    def _joined(self, values: Mapping[str, bytes]) -> bytes:
         members = [b'"%s":%s' % (alias.encode(), values[alias]) for alias in self.order]
         return b'{"data":{' + b",".join(members) + b"}}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """One request, ready to run: the answer's statement takes `parameters`."""
+    """One request, ready to run: the answer's statement takes `parameters`, its script the `variables`."""
 
     answer: Answer
     parameters: Sequence[Resolved]
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +147,8 @@ class Requests:
             operation = _chosen(document, request.operation_name)
             variables = self._variables(operation, request.variables)
             answer = self._answer(document, operation, variables)
-            return Prepared(answer=answer, parameters=answer.statement.bind(variables) if answer.statement else ())
+            parameters = answer.statement.bind(variables) if answer.statement else ()
+            return Prepared(answer=answer, parameters=parameters, variables=variables)
         except RecursionError:
             raise ValidationFailed(_TOO_DEEP) from None
 
@@ -145,7 +160,7 @@ class Requests:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
         operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]
         for operation in operations:
-            if operation.operation is OperationType.MUTATION:
+            if self._schema.graphql.get_root_type(operation.operation) is None:
                 raise ValidationFailed(f"no {operation.operation.value}s exist")
         errors = validate(self._schema.graphql, node, max_errors=1)
         if errors:
@@ -189,23 +204,34 @@ class Requests:
             shape = (shape, json.dumps(variables))
         answer = operation.answers.get(shape)
         if answer is None:
-            answer = operation.answers[shape] = self._plan(document, operation, variables)
+            answer = self._plan(document, operation, variables)
+            if answer.script is None or answer.script.size <= LARGEST_KEPT_SCRIPT:
+                operation.answers[shape] = answer
         return answer
 
     def _plan(self, document: _Document, operation: _Operation, variables: Mapping[str, Any]) -> Answer:
         scope = Scope(types=operation.types, values=variables)
         fields = Selections(fragments=document.fragments, scope=scope).root(operation.node.selection_set)
-        constants = {field.alias: f'"{QUERY_ROOT}"'.encode() for field in fields if field.name == "__typename"}
+        root = self._schema.graphql.get_root_type(operation.node.operation) or self._schema.graphql.query_type
+        constants = {field.alias: f'"{root}"'.encode() for field in fields if field.name == "__typename"}
         asked = [field for field in fields if field.name in _META]
         if asked:
             constants |= self._introspect(document, operation, asked, variables)
         stored = [field for field in fields if field.alias not in constants]
+        order = tuple(field.alias for field in fields)
+        if operation.node.operation is OperationType.MUTATION:
+            changes = build_changes(
+                self._schema, stored, fragments=document.fragments, scope=scope, null_collapse=self._null_collapse
+            )
+            return Answer(
+                order=order, constants=constants, statement=None, script=compile_changes(changes) if changes else None
+            )
         live = operation.node.operation is OperationType.SUBSCRIPTION
         plan = build_plan(
             self._schema, stored, fragments=document.fragments, scope=scope, null_collapse=self._null_collapse
         )
         return Answer(
-            order=tuple(field.alias for field in fields),
+            order=order,
             constants=constants,
             statement=compile_plan(plan) if plan.roots else None,
             reads=reads_of(plan) if live else None,

@@ -121,6 +121,9 @@ class DataSettings:
         30.0, "Longest time one query may take in Postgres; 0: no limit.", least=0
     )
     pool_size: int = _setting(8, "Most connections the data API keeps to the database.", least=1)
+    mutations: bool = _setting(
+        False, "Offer `insert_*`, `update_*` and `delete_*` on the tables too (up to `pool_size` more connections)."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,25 +75,40 @@ def build_plan(
     Raises:
         DataError: what only planning finds: null where it may not be, `distinct_on` without its ordering …
     """
-    planner = _Planner(
-        schema=schema,
-        selections=Selections(fragments=fragments, scope=scope),
-        filters=Filters(schema=schema, null_collapse=null_collapse),
-        orderings=Orderings(schema=schema),
-        scope=scope,
-    )
+    planner = Planner.of(schema, fragments=fragments, scope=scope, null_collapse=null_collapse)
     return Plan(roots=tuple(Root(alias=root.alias, query=planner.root(root)) for root in roots))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Planner:
+class Planner:
+    """Plans root fields of a query, and what is selected of rows (mutations)."""
+
     schema: Schema
     selections: Selections
     filters: Filters
     orderings: Orderings
     scope: Scope
 
+    @classmethod
+    def of(
+        cls,
+        schema: Schema,
+        *,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        scope: Scope,
+        null_collapse: bool,
+    ) -> "Planner":
+        """Return a planner; see build_plan for the arguments."""
+        return cls(
+            schema=schema,
+            selections=Selections(fragments=fragments, scope=scope),
+            filters=Filters(schema=schema, null_collapse=null_collapse),
+            orderings=Orderings(schema=schema),
+            scope=scope,
+        )
+
     def root(self, field: Selected) -> Query:
+        """Return what a root field asks."""
         match self.schema.binding(QUERY_ROOT, field.name):
             case ListRoot(table=table):
                 return self._list(table, FromTable(name=table.table.name), (), field)
@@ -108,12 +123,12 @@ class _Planner:
                 if binding.function.returns_set:
                     return self._list(table, source, (), field)
                 rows = self._rows(table, source, (), field)
-                return ObjectQuery(rows=rows, fields=self._row_fields(table, field), unique=True)
+                return ObjectQuery(rows=rows, fields=self.row_fields(table, field), unique=True)
             case binding:
                 raise TypeError(f"not a root field: {binding}")
 
     def _list(self, table: TrackedTable, source: From, join: Join, field: Selected) -> ListQuery:
-        return ListQuery(rows=self._rows(table, source, join, field), fields=self._row_fields(table, field))
+        return ListQuery(rows=self._rows(table, source, join, field), fields=self.row_fields(table, field))
 
     def _by_key(self, table: TrackedTable, field: Selected) -> ObjectQuery:
         conditions: list[Condition] = []
@@ -122,7 +137,7 @@ class _Planner:
             value = Value(source=given.text(scalar_name(column.type)), type=column.type)
             conditions.append(Compare(column=column, operator="_eq", value=value))
         rows = Rows(source=FromTable(name=table.table.name), where=all_of(conditions))
-        return ObjectQuery(rows=rows, fields=self._row_fields(table, field), unique=True)
+        return ObjectQuery(rows=rows, fields=self.row_fields(table, field), unique=True)
 
     def _rows(self, table: TrackedTable, source: From, join: Join, field: Selected) -> Rows:
         base, path = base_name(table.table.name), f"{field.path}.args"
@@ -156,7 +171,8 @@ class _Planner:
                 break
         return FromFunction(name=binding.function.name, arguments=tuple(arguments))
 
-    def _row_fields(self, table: TrackedTable, field: Selected) -> tuple[RowField, ...]:
+    def row_fields(self, table: TrackedTable, field: Selected) -> tuple[RowField, ...]:
+        """Return what a field selects of each row."""
         type = base_name(table.table.name)
         return tuple(self._row_field(type, selected) for selected in self.selections.of(field))
 
@@ -172,7 +188,7 @@ class _Planner:
                 if relationship.many:
                     return Nested(alias=field.alias, query=self._list(table, source, relationship.columns, field))
                 rows = Rows(source=source, join=relationship.columns)
-                fields = self._row_fields(table, field)
+                fields = self.row_fields(table, field)
                 return Nested(
                     alias=field.alias, query=ObjectQuery(rows=rows, fields=fields, unique=relationship.unique)
                 )
@@ -193,7 +209,7 @@ class _Planner:
                 case AggregateField():
                     fields.append(self._totals(table, selected))
                 case NodesField():
-                    fields.append(Nodes(alias=selected.alias, fields=self._row_fields(table, selected)))
+                    fields.append(Nodes(alias=selected.alias, fields=self.row_fields(table, selected)))
                 case binding:
                     raise TypeError(f"not a field of an aggregate: {binding}")
         return AggregateQuery(rows=self._rows(table, source, join, field), fields=tuple(fields))
