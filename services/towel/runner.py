@@ -4,6 +4,7 @@ One job per loop in an APScheduler on the running event loop. Built by app; test
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -104,20 +105,24 @@ class Runner:
 
         Never raises but for cancellation: an error is logged and the next pass tries again.
         """
-        clock = self._context.clock
         try:
-            if not await self._leases.hold(loop.name):
-                logger.debug("%s is run by another towel", loop.name)
-                self._grace.reached(clock())
+            if not await self._is_our_turn(loop):
                 return None
-            self._grace.reached(clock())
-            if loop.trusts_silence and not self._grace.is_over(clock()):
-                logger.debug("%s waits: the database has not been there for long", loop.name)
-                return None
+        except Unavailable as error:
+            logger.warning("%s: %s", loop.name, error)
+            return None
+        except Exception:
+            logger.exception("%s: its lease cannot be asked for; the next pass tries again", loop.name)
+            return None
+        if loop.trusts_silence and not self._grace.is_over(self._context.clock()):
+            logger.debug("%s waits: the database has not been there for long", loop.name)
+            return None
+        try:
             counts = await loop.run_once(self._context)
         except Unavailable as error:
-            self._grace.lost()
             logger.warning("%s: %s", loop.name, error)
+            with contextlib.suppress(Exception):  # an outage, or only a deadlock? the lease will tell
+                await self._is_our_turn(loop)
             return None
         except Exception:
             logger.exception("%s failed; the next pass tries again", loop.name)
@@ -125,6 +130,18 @@ class Runner:
         if any(counts.values()):
             logger.info("%s: %s", loop.name, ", ".join(f"{count} {kind}" for kind, count in counts.items()))
         return counts
+
+    async def _is_our_turn(self, loop: Loop) -> bool:
+        """Tell whether this towel runs the loop, and note that the database answered, or did not."""
+        try:
+            ours = await self._leases.hold(loop.name)
+        except Exception:
+            self._grace.lost()
+            raise
+        self._grace.reached(self._context.clock())
+        if not ours:
+            logger.debug("%s is run by another towel", loop.name)
+        return ours
 
     async def _run(self, loop: Loop) -> None:
         task = asyncio.current_task()

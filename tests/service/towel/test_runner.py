@@ -247,6 +247,21 @@ async def test_an_outage_is_survived_and_believed_to_have_silenced_the_runs(
     assert await runner.tick(killer) == {"task_runs": 1, "flow_runs": 0}
 
 
+async def test_a_deadlock_is_no_outage(context: ActionContext, leases: Leases) -> None:
+    time = Time()
+    context = replace(context, clock=time)
+
+    async def deadlock() -> None:
+        raise Unavailable("The database cannot be reached; try again.")
+
+    unlucky, killer = Probe(deadlock, name="Unlucky"), Probe(trusts_silence=True, name="Killer")
+    runner = Runner([unlucky, killer], context, leases=leases, grace=Grace(timedelta(minutes=10)))
+    for minute in (0, 5, 10):
+        time.now = NOW + timedelta(minutes=minute)
+        assert await runner.tick(unlucky) is None
+    assert await runner.tick(killer) == {"things": 1}
+
+
 async def test_three_towels_do_the_work_once(database: Database, database_url: str) -> None:
     flows = [
         await make_flow(

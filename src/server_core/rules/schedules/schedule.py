@@ -63,6 +63,7 @@ class Schedule:
         events: list[Event] = []
         previous: tuple[datetime, Clock] | None = None
         seen = 0
+        takes_all = not (self.filters or self.or_filters or self.not_filters)
         for moment, clock in self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive):
             if len(events) >= n or seen >= CANDIDATES_PER_EVALUATION:
                 break
@@ -70,7 +71,7 @@ class Schedule:
                 continue
             previous = (moment, clock)
             seen += 1
-            if self._passes(moment):
+            if takes_all or self._passes(moment):
                 adjusted = reduce(lambda time, adjust: adjust(time), self.adjustments, moment)
                 events.append(_event(adjusted, clock))
                 # The reference compares the next tick with what the adjustments made of this one.
