@@ -20,7 +20,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return what the client makes of one request."""
     try:
         schedule = ScheduleSchema().load(request["document"])
-        after = pendulum.parse(request["after"]).in_timezone("UTC")
+        after: Any = pendulum.parse(request["after"]).in_timezone("UTC")
         events = schedule.next(request["n"], after=after, return_events=True)
     except Exception as error:
         return {"error": type(error).__name__, "text": str(error)[:200]}
