@@ -121,6 +121,23 @@ class DataSettings:
         30.0, "Longest time one query may take in Postgres; 0: no limit.", least=0
     )
     pool_size: int = _setting(8, "Most connections the data API keeps to the database.", least=1)
+    live_min_interval_seconds: float = _setting(
+        0.1, "A subscription is answered anew at most this often, however much changes.", least=0
+    )
+    live_poll_interval_seconds: float = _setting(
+        1.0, "How often a subscription is tried where Postgres does not tell of changes (views, functions …).", least=0.01
+    )
+    live_keep_alive_seconds: float = _setting(
+        10.0, "Pause between two messages that show that a WebSocket is alive.", least=0.01
+    )
+    live_init_timeout_seconds: float = _setting(
+        10.0, "A WebSocket on which a client does not begin within this time is closed.", least=0.01
+    )
+    live_send_timeout_seconds: float = _setting(
+        30.0, "A WebSocket whose client does not read for so long is closed.", least=0.01
+    )
+    live_max_sockets: int = _setting(1000, "Most WebSockets open at a time.", least=0)
+    live_max_operations_per_socket: int = _setting(100, "Most subscriptions and requests open on one of them.", least=1)
     mutations: bool = _setting(
         False, "Offer `insert_*`, `update_*` and `delete_*` on the tables too (up to `pool_size` more connections)."
     )

@@ -20,8 +20,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return what the client makes of one request."""
     try:
         schedule = ScheduleSchema().load(request["document"])
-        after: Any = pendulum.parse(request["after"]).in_timezone("UTC")
-        events = schedule.next(request["n"], after=after, return_events=True)
+        after: Any = pendulum.parse(request["after"])
+        events = schedule.next(request["n"], after=after.in_timezone("UTC"), return_events=True)
     except Exception as error:
         return {"error": type(error).__name__, "text": str(error)[:200]}
     return {
