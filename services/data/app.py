@@ -1,6 +1,7 @@
-"""The data API: requests → one statement each → answers. The conductor; also its HTTP door.
+"""The data API: requests → one statement each → answers. The conductor; also its HTTP and WebSocket doors.
 
 A request goes prepare (parsed, validated, planned; cached) → run → body. Errors are DataErrors, translated here once.
+A subscription is prepared alike; then the hub runs it whenever the listener says so (live).
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final, cast
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from server_core.config import Settings
 from server_core.errors import InvalidInput, PayloadTooLarge
@@ -24,7 +25,10 @@ from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
 from services.data.errors import ConnectionFailed, DataError, Unexpected, UnexpectedPayload
 from services.data.execute import Postgres
-from services.data.request import Requests
+from services.data.live.hub import Hub, Watcher
+from services.data.live.listener import Listener
+from services.data.live.socket import Sockets
+from services.data.request import Prepared, Requests
 from services.data.schema.build import build_schema
 from services.data.write import Writer
 
@@ -46,6 +50,7 @@ class DataService:
     Attributes:
         postgres: the connections that read.
         writing: those of mutations; none is made before it is needed, None if settings do not allow mutations.
+        sockets: subscriptions (and requests) over WebSockets.
     """
 
     def __init__(self, settings: Settings, dsn: str, metadata: Path) -> None:
@@ -66,7 +71,16 @@ class DataService:
                 statement_timeout=settings.data.statement_timeout_seconds,
                 read_only=False,
             )
+        self.sockets = Sockets(self, settings.data)
         self._requests: Requests | None = None
+        self._hub = Hub(
+            self._run,
+            min_interval=settings.data.live_min_interval_seconds,
+            poll_interval=settings.data.live_poll_interval_seconds,
+            at_once=max(1, settings.data.pool_size // 2),
+        )
+        self._listener = Listener(dsn, self._hub)
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect, read the catalog and build the schema.
@@ -82,6 +96,7 @@ class DataService:
         except BaseException:
             await self.postgres.stop()
             raise
+        self._listening = asyncio.create_task(self._listener.run())
 
     async def reload(self) -> None:
         """Read metadata and catalog again; requests in flight end on the old schema.
@@ -95,7 +110,12 @@ class DataService:
         self._requests = Requests(schema, null_collapse=self._null_collapse)
 
     async def stop(self) -> None:
-        """Close the pools after the requests in flight."""
+        """End the subscriptions and close the pools after the requests in flight."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+            self._listening = None
+        self._hub.stop()
         if self.writing is not None:
             await self.writing.stop()
         await self.postgres.stop()
@@ -112,15 +132,33 @@ class DataService:
             logger.exception("request failed", extra={"error_id": unexpected.id})
             return GraphQLResponse(body=errors_body(unexpected.entry()), status=unexpected.status)
 
-    async def _answer(self, request: GraphQLRequest) -> bytes:
+    def watch(self, request: GraphQLRequest, watcher: Watcher) -> Callable[[], None] | None:
+        """Begin a subscription: the watcher is told the result at once, and again whenever it changes.
+
+        Returns:
+            How to end it; None if the request is none, but a query or mutation for `execute`.
+
+        Raises:
+            DataError: the request is not valid; nothing was begun.
+        """
+        prepared = self._prepare(request)
+        return None if prepared.answer.reads is None else self._hub.watch(prepared, watcher)
+
+    def _prepare(self, request: GraphQLRequest) -> Prepared:
         if self._requests is None:
             raise ConnectionFailed
-        prepared = self._requests.prepare(request)
+        return self._requests.prepare(request)
+
+    async def _answer(self, request: GraphQLRequest) -> bytes:
+        prepared = self._prepare(request)
         if prepared.answer.reads is not None:
             raise UnexpectedPayload("subscriptions are not supported over HTTP, use a WebSocket instead")
         if prepared.answer.script is not None and self.writing is not None:
             answers = await Writer(self.writing).run(prepared.answer.script, prepared.variables)
             return prepared.answer.written(answers)
+        return await self._run(prepared)
+
+    async def _run(self, prepared: Prepared) -> bytes:
         statement = prepared.answer.statement
         if statement is None:
             return prepared.answer.body(())
@@ -128,7 +166,7 @@ class DataService:
         return prepared.answer.body(cast("Sequence[bytes | None]", rows[0]) if rows else ())
 
 
-def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -> GraphQLService:
+def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -> DataService:
     """Return the data API over a database, for use in this process.
 
     Args:
@@ -139,8 +177,8 @@ def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -
     return DataService(settings, dsn, metadata or METADATA)
 
 
-def create_app(service: GraphQLService, *, body_limit: int = 16 * 1024 * 1024) -> Starlette:
-    """Return the service behind HTTP: `/v1/graphql`, `/v1alpha1/graphql` and `/healthz`.
+def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> Starlette:
+    """Return the service behind HTTP and WebSockets: `/v1/graphql`, `/v1alpha1/graphql` and `/healthz`.
 
     Both endpoints answer alike but for the status of errors (data-api.md §2.6). The app starts and stops the service.
     """
@@ -157,6 +195,8 @@ def create_app(service: GraphQLService, *, body_limit: int = 16 * 1024 * 1024) -
         routes=[
             Route("/v1/graphql", _endpoint(service, body_limit, always_ok=True), methods=["POST"]),
             Route("/v1alpha1/graphql", _endpoint(service, body_limit, always_ok=False), methods=["POST"]),
+            WebSocketRoute("/v1/graphql", service.sockets.serve),
+            WebSocketRoute("/v1alpha1/graphql", service.sockets.serve),
             Route("/healthz", _healthy, methods=["GET"]),
         ],
         lifespan=lifespan,

@@ -125,7 +125,9 @@ class DataSettings:
         0.1, "A subscription is answered anew at most this often, however much changes.", least=0
     )
     live_poll_interval_seconds: float = _setting(
-        1.0, "How often a subscription is tried where Postgres does not tell of changes (views, functions …).", least=0.01
+        1.0,
+        "Pause between looks at what a subscription reads where Postgres tells of no changes (views, functions …).",
+        least=0.01,
     )
     live_keep_alive_seconds: float = _setting(
         10.0, "Pause between two messages that show that a WebSocket is alive.", least=0.01

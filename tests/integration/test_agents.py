@@ -123,3 +123,43 @@ async def test_a_failure_is_told(server: Server, client: PrefectClient, project:
     assert [row["ended"] for row in tasks] == [True, False, True]
     assert await state_of(server, str(run_id)) == "Failed"
     assert "RuntimeError: it broke at 1" in await client.prefect("get", "logs", "--id", str(run_id))
+
+
+async def test_a_flow_runs_another(server: Server, client: PrefectClient, project: str) -> None:
+    """The tasks that create, start, wait for and rename runs, and fetch results (client-operations.md §7)."""
+    flow_id = (await client.script("parent.py", project)).split()[-1]
+    run_id = await new_run(client, flow_id)
+    async with client.agent() as agent:
+
+        async def finished() -> bool:
+            # Whatever the parent creates is picked up at once, not after the agent's back-off.
+            if await server.rows(
+                "SELECT 1 FROM flow_run r JOIN flow f ON f.id = r.flow_id JOIN project p ON p.id = f.project_id"
+                " WHERE p.name = $1 AND r.state = 'Scheduled'",
+                project,
+            ):
+                await agent.poke()
+            return await state_of(server, run_id) in ("Success", "Failed")
+
+        await wait_until(finished, seconds=90, what="end of the parent", detail=lambda: agent.program.output)
+    runs = await server.rows(
+        "SELECT r.name, r.state, r.idempotency_key, r.parameters FROM flow_run r JOIN flow f ON f.id = r.flow_id"
+        " JOIN project p ON p.id = f.project_id WHERE p.name = $1 AND f.name = 'child' ORDER BY r.created",
+        project,
+    )
+    assert [(run["name"], run["parameters"]) for run in runs] == [
+        ("grown up", {"number": 41}),
+        ("second kid", {"number": 7}),
+    ]
+    assert await state_of(server, run_id) == "Success"
+    tasks = await server.rows(
+        "SELECT r.id::text FROM task_run r JOIN task t ON t.id = r.task_id"
+        " WHERE r.flow_run_id = $1 AND t.name = 'create_flow_run'",
+        UUID(run_id),
+    )
+    assert runs[0]["idempotency_key"] == tasks[0]["id"]
+    links = await server.rows(
+        "SELECT a.kind FROM task_run_artifact a JOIN task_run r ON r.id = a.task_run_id WHERE r.flow_run_id = $1",
+        UUID(run_id),
+    )
+    assert {link["kind"] for link in links} == {"link"}

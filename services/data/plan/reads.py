@@ -1,4 +1,4 @@
-"""A plan → what of the database its answer depends on: a live query is asked again when that changes. Called by request."""
+"""A plan → what its answer depends on: a live query is asked again when that changes. Called by request."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

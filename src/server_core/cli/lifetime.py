@@ -90,7 +90,7 @@ class Lifetime:
         config = uvicorn.Config(
             app,
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
             lifespan="off",
             log_config=None,
             access_log=settings.logging.access_log,
