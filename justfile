@@ -28,10 +28,6 @@ service:
 integration:
     pytest -n auto tests/integration
 
-# benchmarks: ratios against a baseline in the same run
-bench *args:
-    python -m bench {{args}}
-
 # start the whole server on an embedded Postgres
 up:
     prefect-server start
