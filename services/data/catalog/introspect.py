@@ -43,6 +43,7 @@ WITH schemas AS (
     SELECT k.conrelid, k.contype, json_build_object(
         'name', k.conname,
         'primary', k.contype = 'p',
+        'immediate', NOT k.condeferrable,
         'columns', (SELECT json_agg(a.attname ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u (num, n)
                     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num),
         'target', (SELECT json_build_array(t.schema, t.name) FROM tables t WHERE t.oid = k.confrelid),
@@ -151,7 +152,13 @@ def _table(entry: dict[str, Any], types: _Types) -> Table:
         name=QualifiedName(entry["schema"], entry["name"]),
         columns={column.name: column for column in columns},
         keys=tuple(
-            Key(name=key["name"], columns=tuple(key["columns"]), primary=key["primary"]) for key in entry["keys"]
+            Key(
+                name=key["name"],
+                columns=tuple(key["columns"]),
+                primary=key["primary"],
+                immediate=key.get("immediate", True),
+            )
+            for key in entry["keys"]
         ),
         foreign_keys=tuple(
             ForeignKey(

@@ -51,11 +51,12 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """A primary key or unique constraint."""
+    """A primary key or unique constraint; `immediate` if it is checked row by row, so that upserts can go by it."""
 
     name: str
     columns: tuple[str, ...]
     primary: bool
+    immediate: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -180,7 +180,7 @@ class _ChangeTypes:
     def _conflict(self, table: TrackedTable) -> dict[str, GraphQLInputObjectType]:
         """Return `on_conflict` where there are keys to conflict with."""
         base = base_name(table.table.name)
-        keys = sorted(key.name for key in table.table.keys if is_valid(key.name))
+        keys = sorted(key.name for key in table.table.keys if key.immediate and is_valid(key.name))
         if not keys or not self.updates(table):
             return {}
 

@@ -18,6 +18,17 @@ def test_schema_is_the_one_clients_know() -> None:
     assert shown + "\n" == (HERE / "schema.graphql").read_text()
 
 
+def test_mutations_add_what_clients_know() -> None:
+    shown = print_schema(lexicographic_sort_schema(schema(mutations=True).graphql)).split("\n\n")
+    asked = (HERE / "schema.graphql").read_text().rstrip("\n").split("\n\n")
+    added = (HERE / "schema_mutations.graphql").read_text().rstrip("\n").split("\n\n")
+    assert [each for each in shown if each not in asked] == added
+    assert set(asked) - set(shown) == {asked[0]}  # the list of root types
+    mutations = schema(mutations=True).graphql.mutation_type
+    assert mutations is not None
+    assert len(mutations.fields) == 98
+
+
 def test_nothing_that_does_not_work_is_shown() -> None:
     assert schema().graphql.mutation_type is None
 
