@@ -211,7 +211,7 @@ def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> C
                 _refusal("the content type must be application/json", "not-supported"), 415, media_type=media_type
             )
         try:
-            operations = parse_body(await _body(request, body_limit))
+            operations = parse_body(await _body(request, body_limit), exact=True)
         except PayloadTooLarge as error:
             return Response(_refusal(error.message, "payload-too-large"), 413, media_type=media_type)
         except InvalidInput as error:

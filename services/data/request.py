@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from graphql import (
@@ -188,7 +189,7 @@ class Requests:
         except GraphQLError as error:
             # The messages of graphql-core name the place; ours is only made for speed.
             explained = get_variable_values(
-                self._schema.graphql, operation.node.variable_definitions or (), dict(given), max_errors=1
+                self._schema.graphql, operation.node.variable_definitions or (), _inexact(given), max_errors=1
             )
             first = explained[0] if isinstance(explained, list) else error
             raise rejection(first, None) from error
@@ -268,6 +269,18 @@ def _chosen(document: _Document, name: str | None) -> _Operation:
             "exactly one operation has to be present in the document when operationName is not given"
         )
     return next(iter(operations.values()))
+
+
+def _inexact(value: Any) -> Any:
+    """Return decoded JSON with the numbers that graphql-core knows."""
+    match value:
+        case Decimal():
+            return float(value)
+        case list():
+            return [_inexact(item) for item in value]
+        case Mapping():
+            return {key: _inexact(item) for key, item in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

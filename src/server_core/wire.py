@@ -9,6 +9,7 @@ GraphQLService, in process or over HTTP.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -70,42 +71,50 @@ class GraphQLService(Protocol):
         """Answer one operation; never raises for a client's mistake."""
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, *, exact: bool = False) -> Any:
     """Decode JSON, strictly: NaN and Infinity are not JSON.
+
+    Args:
+        exact: fractions as Decimal, so that no digit is lost.
 
     Raises:
         ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=Decimal if exact else None)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_body(body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> GraphQLRequest | list[GraphQLRequest]:
+def parse_body(
+    body: bytes, headers: Mapping[str, str] = NO_HEADERS, *, exact: bool = False
+) -> GraphQLRequest | list[GraphQLRequest]:
     """Read the body of a POST: one operation, or a batch (array body) of them.
 
     Args:
         body: UTF-8 JSON text.
         headers: passed on in each request; keep only `x-prefect*` names, in lower case.
+        exact: see loads.
 
     Raises:
         InvalidInput: the body is not JSON, not an object (or array of objects), or a member has a wrong type.
     """
     try:
-        document = loads(body)
+        document = loads(body, exact=exact)
     except (ValueError, RecursionError) as error:
         raise InvalidInput("The request body is not valid JSON.") from error
     if isinstance(document, list):
         if not document:
             raise InvalidInput("The request body is an empty batch.")
-        return [parse_request(member, headers) for member in document]
-    return parse_request(document, headers)
+        return [parse_request(member, headers, exact=exact) for member in document]
+    return parse_request(document, headers, exact=exact)
 
 
-def parse_request(document: object, headers: Mapping[str, str] = NO_HEADERS) -> GraphQLRequest:
+def parse_request(
+    document: object, headers: Mapping[str, str] = NO_HEADERS, *, exact: bool = False
+) -> GraphQLRequest:
     """Read one decoded operation object; see parse_body.
 
     Raises:
@@ -121,13 +130,13 @@ def parse_request(document: object, headers: Mapping[str, str] = NO_HEADERS) -> 
         raise InvalidInput("`operationName` must be a string or null.")
     return GraphQLRequest(
         query=query,
-        variables=parse_variables(document.get("variables")),
+        variables=parse_variables(document.get("variables"), exact=exact),
         operation_name=operation_name or None,
         headers=headers,
     )
 
 
-def parse_variables(value: object) -> Mapping[str, Any]:
+def parse_variables(value: object, *, exact: bool = False) -> Mapping[str, Any]:
     """Read the `variables` member: an object, null, or a string holding either as JSON.
 
     Raises:
@@ -137,7 +146,7 @@ def parse_variables(value: object) -> Mapping[str, Any]:
         if not value.strip():
             return {}
         try:
-            value = loads(value)
+            value = loads(value, exact=exact)
         except (ValueError, RecursionError) as error:
             raise InvalidInput("`variables` is a string but not valid JSON.") from error
     if value is None:

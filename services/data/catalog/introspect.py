@@ -21,7 +21,7 @@ from services.data.catalog.model import (
 )
 
 INTROSPECTION: Final = """
-WITH schemas AS (
+WITH RECURSIVE schemas AS (
     SELECT oid, nspname FROM pg_catalog.pg_namespace
     WHERE nspname !~ '^pg_(toast|temp)' AND nspname NOT IN ('pg_catalog', 'information_schema', 'hdb_catalog')
 ), tables AS (
@@ -68,15 +68,17 @@ WITH schemas AS (
     ) ORDER BY u.n) AS list
     FROM functions f, unnest(f.proargtypes) WITH ORDINALITY u (type, n)
     GROUP BY f.oid
-), used AS (
-    SELECT a.atttypid AS oid FROM pg_catalog.pg_attribute a JOIN tables ON tables.oid = a.attrelid WHERE a.attnum > 0
-    UNION SELECT unnest(f.proargtypes) FROM functions f
+), used (oid) AS (
+    (SELECT a.atttypid FROM pg_catalog.pg_attribute a JOIN tables ON tables.oid = a.attrelid WHERE a.attnum > 0
+     UNION SELECT unnest(f.proargtypes) FROM functions f)
+    UNION
+    SELECT below.oid FROM used JOIN pg_catalog.pg_type t ON t.oid = used.oid
+    CROSS JOIN LATERAL (VALUES (t.typelem), (t.typbasetype)) below (oid)
+    WHERE below.oid <> 0
 ), types AS (
     SELECT t.oid, n.nspname AS schema, t.typname AS name, t.typtype AS kind, t.typelem, t.typcategory, t.typbasetype
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
     WHERE t.oid IN (SELECT oid FROM used)
-       OR t.oid IN (SELECT e.typelem FROM pg_catalog.pg_type e WHERE e.oid IN (SELECT oid FROM used))
-       OR t.oid IN (SELECT e.typbasetype FROM pg_catalog.pg_type e WHERE e.oid IN (SELECT oid FROM used))
 )
 SELECT json_build_object(
     'types', (SELECT json_object_agg(t.oid::bigint::text, json_build_object(
@@ -119,21 +121,29 @@ def read_catalog(document: str | bytes) -> Catalog:
 
 
 class _Types:
-    """Types by oid, made when first asked for."""
+    """Types by oid, made when first asked for. A domain is the type under it: only writing checks its constraints."""
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = entries
         self._made: dict[int, PgType] = {}
 
     def __getitem__(self, oid: int) -> PgType:
+        while (base := self._entries[str(oid)]["base"]) is not None:
+            oid = base
+        return self._itself(oid)
+
+    def is_domain(self, oid: int) -> bool:
+        """Say whether values of the type are those of another under constraints."""
+        return self._entries[str(oid)]["base"] is not None
+
+    def _itself(self, oid: int) -> PgType:
         if oid not in self._made:
             entry = self._entries[str(oid)]
-            element, base = entry["element"], entry["base"]
+            element = entry["element"]
             self._made[oid] = PgType(
                 name=QualifiedName(entry["schema"], entry["name"]),
                 kind="a" if element is not None else entry["kind"],
-                base=self._entries[str(base)]["name"] if base is not None and str(base) in self._entries else "",
-                element=self[element] if element is not None and str(element) in self._entries else None,
+                element=self._itself(element) if element is not None else None,
             )
         return self._made[oid]
 
@@ -145,6 +155,7 @@ def _table(entry: dict[str, Any], types: _Types) -> Table:
             type=types[column["type"]],
             nullable=column["nullable"],
             settable=column.get("settable", True),
+            domain=types.is_domain(column["type"]),
         )
         for column in entry["columns"]
     ]

@@ -23,30 +23,31 @@ class PgType:
 
     Attributes:
         name: where it is defined; pg_catalog for the built-in ones.
-        kind: pg_type.typtype (`b` base, `e` enum, `d` domain, `c` composite, `r` range), `a` for arrays.
-        base: what values of it look like to clients: the type under a domain, the type itself otherwise.
+        kind: pg_type.typtype (`b` base, `e` enum, `c` composite, `r` range, and `d` domain for elements), `a` for
+            arrays.
         element: the type of one element, for arrays.
     """
 
     name: QualifiedName
     kind: str = "b"
-    base: str = ""
     element: "PgType | None" = None
-
-    @property
-    def shape(self) -> str:
-        """The name of the type that decides how values are written: a domain's base, else its own."""
-        return self.base or self.name.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A column of a table or view; `settable` unless Postgres computes it or the view cannot pass it on."""
+    """A column of a table or view.
+
+    Attributes:
+        type: for a domain the type under it.
+        settable: Postgres does not compute it, and a view can pass it on.
+        domain: it is of a domain.
+    """
 
     name: str
     type: PgType
     nullable: bool
     settable: bool = True
+    domain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

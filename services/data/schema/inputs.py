@@ -195,7 +195,7 @@ def aggregated_columns(table: TrackedTable) -> dict[str, list[Column]]:
     """Return each aggregate function that the table has columns for, with them."""
     columns: dict[str, list[Column]] = {}
     for column in shown_columns(table):
-        for function in aggregates_of(scalar_name(column.type)):
+        for function in aggregates_of(scalar_name(column.type), enum=column.type.kind == "e" and not column.domain):
             columns.setdefault(function, []).append(column)
     return columns
 

@@ -29,6 +29,9 @@ def base_name(name: QualifiedName) -> str:
 
 
 def scalar_name(type: PgType) -> str:
-    """Return the name of the scalar for a column of this type: Hasura's, else the Postgres name."""
-    name = type.shape
+    """Return the name of the scalar for a column of this type: Hasura's, else the Postgres name.
+
+    Composite types are told from the tables of the same name, whose rows they are.
+    """
+    name = f"{type.name.name}_scalar" if type.kind == "c" else type.name.name
     return _SCALARS.get(name, name if is_valid(name) else "String")

@@ -44,7 +44,12 @@ OPERATORS: Final = {**_BASE, **_TEXT, **_JSONB}
 _TEXT_SCALARS: Final = frozenset({"String", "bpchar", "citext", "name"})
 _NUMERIC: Final = frozenset({"Int", "smallint", "bigint", "Float", "float8", "numeric"})
 _ORDERED: Final = _NUMERIC | _TEXT_SCALARS | {"uuid", "date", "timestamp", "timestamptz", "time", "timetz", "money"}
-_UNCOMPARABLE: Final = frozenset({"json", "xml", "point", "box", "path", "polygon", "line", "circle", "lseg"})
+_UNCOMPARABLE: Final = frozenset(
+    {
+        "json", "jsonpath", "xml", "point", "box", "path", "polygon", "line", "circle", "lseg", "aclitem", "refcursor",
+        "txid_snapshot", "pg_snapshot", "xid", "cid",
+    }
+)  # fmt: skip
 
 EXTREMES: Final = ("max", "min")
 STATISTICS: Final = ("avg", "stddev", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp", "variance")
@@ -53,7 +58,7 @@ AGGREGATES: Final = frozenset((*EXTREMES, *STATISTICS))
 
 def operators_of(scalar: str) -> dict[str, Operand]:
     """Return the comparison operators of a scalar, by name in alphabetical order."""
-    if scalar in _UNCOMPARABLE:
+    if scalar.removeprefix("_") in _UNCOMPARABLE:
         return {"_is_null": Operand.FLAG}
     operators = dict(_BASE)
     if scalar in _TEXT_SCALARS:
@@ -63,11 +68,11 @@ def operators_of(scalar: str) -> dict[str, Operand]:
     return dict(sorted(operators.items()))
 
 
-def aggregates_of(scalar: str) -> tuple[str, ...]:
+def aggregates_of(scalar: str, *, enum: bool = False) -> tuple[str, ...]:
     """Return the aggregate functions that columns of this scalar have, besides count."""
     if scalar in _NUMERIC:
         return (*EXTREMES, *STATISTICS)
-    return EXTREMES if scalar in _ORDERED else ()
+    return EXTREMES if enum or scalar in _ORDERED else ()
 
 
 def aggregate_scalar(function: str, scalar: str) -> str:

@@ -6,6 +6,7 @@ A value is checked here (a string is a string) and not understood: whether `"202
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from graphql import (
@@ -110,7 +111,7 @@ def _array_item(item: Any) -> str:
             return array_literal(item)
         case bool():
             return "true" if item else "false"
-        case int() | float():
+        case int() | float() | Decimal():
             return str(item)
         case str():
             escaped = item.replace("\\", "\\\\").replace('"', '\\"')
@@ -131,9 +132,9 @@ def _text_literal(node: ValueNode) -> str:
 
 
 def _number_value(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         raise GraphQLError(f"a number is expected, not {_shown(value)}")
-    return value if isinstance(value, str) else repr(value)
+    return str(value)
 
 
 def _number_literal(node: ValueNode) -> str:
@@ -143,7 +144,7 @@ def _number_literal(node: ValueNode) -> str:
 
 
 def _int_value(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | Decimal) and abs(value) <= INT_RANGE.stop and value == int(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise GraphQLError(f"an integer is expected, not {_shown(value)}")
@@ -159,9 +160,9 @@ def _int_literal(node: ValueNode) -> str:
 
 
 def _float_value(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise GraphQLError(f"a number is expected, not {_shown(value)}")
-    return repr(value)
+    return str(value)
 
 
 def _float_literal(node: ValueNode) -> str:
@@ -187,7 +188,38 @@ def _array_value(value: Any) -> str:
 
 
 def _array_literal(node: ValueNode) -> str:
-    return array_literal(json.loads(literal_json(node))) if isinstance(node, ListValueNode) else _text_literal(node)
+    if not isinstance(node, ListValueNode):
+        return _text_literal(node)
+    return array_literal(json.loads(literal_json(node), parse_float=Decimal))
+
+
+def _json_value(value: Any) -> str:
+    """Write JSON; the standard library's writer does not know Decimal."""
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return _json_text(value)
+
+
+def _json_text(value: Any) -> str:
+    match value:
+        case Decimal():
+            return str(value)
+        case list():
+            return "[" + ",".join(_json_text(item) for item in value) + "]"
+        case dict():
+            return "{" + ",".join(f"{json.dumps(key)}:{_json_text(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _json_array_value(value: Any) -> str:
+    return array_literal([_json_value(item) for item in value]) if isinstance(value, list) else _text_value(value)
+
+
+def _json_array_literal(node: ValueNode) -> str:
+    if not isinstance(node, ListValueNode):
+        return _text_literal(node)
+    return array_literal([literal_json(item) for item in node.values])
 
 
 def _shown(value: Any) -> str:
@@ -198,7 +230,8 @@ def _shown(value: Any) -> str:
 _TEXT: Final = Form(from_value=_text_value, from_literal=_text_literal)
 _NUMBER: Final = Form(from_value=_number_value, from_literal=_number_literal)
 _ARRAY: Final = Form(from_value=_array_value, from_literal=_array_literal)
-_JSON: Final = Form(from_value=json.dumps, from_literal=literal_json)
+_JSON: Final = Form(from_value=_json_value, from_literal=literal_json)
+_JSON_ARRAY: Final = Form(from_value=_json_array_value, from_literal=_json_array_literal)
 _FORMS: Final[Mapping[str, Form]] = {
     "Int": Form(from_value=_int_value, from_literal=_int_literal),
     "Float": Form(from_value=_float_value, from_literal=_float_literal),
@@ -206,6 +239,8 @@ _FORMS: Final[Mapping[str, Form]] = {
     "String": _TEXT,
     "json": _JSON,
     "jsonb": _JSON,
+    "_json": _JSON_ARRAY,
+    "_jsonb": _JSON_ARRAY,
 }
 _BUILT_IN: Final = {
     "Int": GraphQLInt,

@@ -2,9 +2,10 @@
 
 from typing import Final, LiteralString
 
+from services.data.catalog.model import Column
 from services.data.plan.tree import And, Compare, Condition, Exists, IsNull, Join, Not, Or
 from services.data.sql.aliases import Aliases
-from services.data.sql.fragment import Fragment, column, identifier, join, qualified, sql, value
+from services.data.sql.fragment import Fragment, cast, column, identifier, join, qualified, sql, value
 
 COMPARISONS: Final[dict[str, LiteralString]] = {
     "_eq": "{column} = {value}",
@@ -50,7 +51,7 @@ def condition_sql(condition: Condition, alias: str, aliases: Aliases) -> Fragmen
         case Not(item=item):
             return sql("NOT ({item})", item=condition_sql(item, alias, aliases))
         case Compare(column=compared, operator=operator, value=operand):
-            return sql(COMPARISONS[operator], column=column(alias, compared.name), value=value(operand))
+            return sql(COMPARISONS[operator], column=_compared(alias, compared), value=value(operand))
         case IsNull(column=tested, null=True):
             return sql("{column} IS NULL", column=column(alias, tested.name))
         case IsNull(column=tested):
@@ -71,6 +72,12 @@ def where_sql(pairs: Join, condition: Condition, *, outer: str, inner: str, alia
     if condition != And(items=()):
         terms.append(_operand(condition, inner, aliases) if terms else condition_sql(condition, inner, aliases))
     return join(" AND ", terms) if terms else None
+
+
+def _compared(alias: str, compared: Column) -> Fragment:
+    """Return a column to compare; operators of enums do not see through a domain."""
+    own = column(alias, compared.name)
+    return cast(own, compared.type) if compared.domain and compared.type.kind == "e" else own
 
 
 def _operand(condition: Condition, alias: str, aliases: Aliases) -> Fragment:

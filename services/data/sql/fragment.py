@@ -15,6 +15,9 @@ from services.data.plan.values import Literal, Source, Value, Variable
 
 _BUILT_IN: Final = "pg_catalog"
 
+_OTHERWISE_SHORT: Final = frozenset({"bit", "char"})
+"""Types whose bare name is, in SQL, the type of length one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
@@ -116,7 +119,8 @@ def type_name(type: PgType) -> str:
     if type.element is not None:
         return f"{type_name(type.element)}[]"
     name = type.name
-    return name.name if name.schema == _BUILT_IN and name.name.isalnum() else f"{quote(name.schema)}.{quote(name.name)}"
+    bare = name.schema == _BUILT_IN and name.name.isalnum() and name.name not in _OTHERWISE_SHORT
+    return name.name if bare else f"{quote(name.schema)}.{quote(name.name)}"
 
 
 def _cast(number: int, value: Value) -> str:
