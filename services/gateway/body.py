@@ -10,6 +10,9 @@ from services.gateway.refusal import Refusal
 BATCH_LIMIT = 200
 """Most operations in one array body; the UI sends 25."""
 
+MEMBERS_LIMIT = 64
+"""Most gzip members of one body. Usual is one; each costs a copy of what follows it, so many of them take minutes."""
+
 
 def too_large(limit: int) -> Refusal:
     """Return the refusal of a body over the limit."""
@@ -54,6 +57,8 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     rest = body
     try:
         while rest:
+            if len(pieces) == MEMBERS_LIMIT:
+                raise Refusal.plain(f"A compressed request body may have {MEMBERS_LIMIT} parts at most.")
             engine = zlib.decompressobj(zlib.MAX_WBITS if name == "deflate" else zlib.MAX_WBITS | 16)
             piece = engine.decompress(rest, limit + 1 - held)
             held += len(piece)

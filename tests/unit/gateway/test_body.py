@@ -113,6 +113,7 @@ def test_inflate(body: bytes, encoding: str) -> None:
         (gzip.compress(b"plain")[:-4], "gzip", 400),
         (b"not gzip", "gzip", 400),
         (gzip.compress(b"plain") + b"rest", "gzip", 400),
+        (gzip.compress(b"") * 200_000, "gzip", 400),
         (b"plain", "br", 415),
         (b"plain", "gzip, gzip", 415),
     ],
