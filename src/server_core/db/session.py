@@ -38,6 +38,7 @@ _LOST = (
     asyncpg.TransactionRollbackError,
     asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,  # Postgres has said goodbye, but the socket is not closed yet
     OSError,
 )
 """The network, a restart, a fail-over, a deadlock: nothing was changed and another attempt may succeed."""
@@ -217,8 +218,12 @@ def translate(error: BaseException) -> ServerError | None:
             return ForeignKeyViolation()
         case asyncpg.NotNullViolationError():
             return ConstraintViolation("Not-NULL violation.")
+        case asyncpg.DataError() if isinstance(error.__cause__, UnicodeEncodeError):
+            return InvalidInput("Invalid value: text with lone surrogates cannot be stored.")
         case asyncpg.DataError():
             return InvalidInput(f"Invalid value: {error}")
+        case asyncpg.ProgramLimitExceededError():  # an index holds 2.7 kB per row, a parser some thousand levels
+            return InvalidInput("Invalid value: it is too long or nested too deeply to be stored.")
         case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
             return Unavailable("The request met another one and was undone; try again.")
         case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):

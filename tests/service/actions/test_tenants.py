@@ -182,3 +182,16 @@ async def test_an_unreachable_database_is_worth_another_try(database: Database) 
     with pytest.raises(Exception, match="database") as caught:
         await tenants.create_tenant(closed, name="x")
     assert getattr(caught.value, "code", None) == "API_ERROR"
+
+
+@pytest.mark.parametrize("name", ["x" * 1_000_000, "half \ud800", "nul \0"])
+async def test_names_that_no_index_or_column_takes(
+    context: ActionContext, database: Database, project_id: UUID, name: str
+) -> None:
+    tenant_id = (await fetch_one(database, "project", project_id))["tenant_id"]
+    with pytest.raises(InvalidInput) as made:
+        await projects.create_project(context, tenant_id=tenant_id, name=name)
+    with pytest.raises(InvalidInput) as renamed:
+        await projects.set_project_name(context, project_id=project_id, name=name)
+    assert "argument" not in f"{made.value} {renamed.value}"
+    assert [row["name"] for row in await fetch_all(database, "SELECT name FROM project")] == ["p"]

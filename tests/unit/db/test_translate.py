@@ -23,6 +23,8 @@ from server_core.errors import (
         (asyncpg.DataError("invalid input for query argument $1"), InvalidInput, "Invalid value: "),
         (asyncpg.StringDataRightTruncationError("value too long"), InvalidInput, "Invalid value: "),
         (asyncpg.CharacterNotInRepertoireError("0x00"), InvalidInput, "Invalid value: "),
+        (asyncpg.ProgramLimitExceededError("index row too big"), InvalidInput, "Invalid value: it is too"),
+        (asyncpg.StatementTooComplexError("stack depth limit exceeded"), InvalidInput, "Invalid value: it is too"),
     ],
 )
 def test_what_a_client_caused(raised: Exception, expected: type[Exception], message: str) -> None:
@@ -45,6 +47,7 @@ def test_what_a_client_caused(raised: Exception, expected: type[Exception], mess
         asyncpg.ReadOnlySQLTransactionError("a standby after a fail-over"),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
     ],
 )
 def test_what_another_attempt_may_mend(raised: Exception) -> None:
