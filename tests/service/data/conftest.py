@@ -2,6 +2,7 @@
 
 world_url   DSN of that database; tests only read it
 service     the data API over it, started, as a client without HTTP sees it
+writing     the data API with mutations over a clean database
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import pytest
 
 from server_core.config import Settings
 from services.data.app import METADATA, DataService
+from tests.service.data.writing import Writing, writing_on
 from tests.support.cluster import Cluster, connected
 
 WORLD = Path(__file__).with_name("world.sql")
@@ -36,3 +38,10 @@ async def service(world_url: str) -> AsyncIterator[DataService]:
     await service.start()
     yield service
     await service.stop()
+
+
+@pytest.fixture
+async def writing(database_url: str) -> AsyncIterator[Writing]:
+    """The data API with mutations over a clean database."""
+    async with writing_on(database_url) as started:
+        yield started
