@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,10 @@ GRACE_SECONDS = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code. What the command line does not say comes from settings."""
+    """Serve until SIGINT or SIGTERM, reload on SIGHUP; return the exit code.
+
+    What the command line does not say comes from settings.
+    """
     given = _parser().parse_args(arguments)
     try:
         settings = load_settings()
@@ -44,17 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    uvicorn.run(
-        create_app(service),
+    app = create_app(service)
+    config = uvicorn.Config(
+        app,
         host=settings.data.host,
         port=settings.data.port,
         loop="uvloop",
         http="httptools",
+        ws="websockets-sansio",
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
         access_log=False,
         server_header=False,
     )
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(_serve(uvicorn.Server(config), app.state.reload))
     return 0
 
 
@@ -65,6 +74,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on; default: setting data.host")
     parser.add_argument("--port", type=int, help="port to listen on; default: setting data.port")
     return parser
+
+
+async def _serve(server: uvicorn.Server, reload: Callable[[], Awaitable[object]]) -> None:
+    """Serve until told to stop; SIGHUP reloads metadata and catalog."""
+    reloads: set[asyncio.Future[object]] = set()
+
+    def on_hangup() -> None:
+        task = asyncio.ensure_future(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    await server.serve()
 
 
 async def _ready(dsn: str, settings: Settings, service: GraphQLService) -> None:

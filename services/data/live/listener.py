@@ -50,7 +50,7 @@ BUSY: Final = 10
 """Notifications about one table within a second: then it counts as written to all the time …"""
 
 BUSY_SECONDS: Final = 5.0
-"""… for so long."""
+"""… for so long, unless the listener is told otherwise."""
 
 _RETRY: Final = (0.1, 30.0)
 """First and longest pause before the next attempt to connect."""
@@ -84,11 +84,13 @@ class Listener:
     Args:
         dsn: any libpq-style `postgresql://` URL.
         hub: who is told.
+        busy_seconds: how long a table that is written to all the time is left alone.
     """
 
-    def __init__(self, dsn: str, hub: Hub) -> None:
+    def __init__(self, dsn: str, hub: Hub, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._dsn = plain_dsn(dsn)
         self._hub = hub
+        self._busy_seconds = busy_seconds
 
     async def run(self) -> None:
         """Listen whenever it is wanted, until cancelled."""
@@ -98,7 +100,7 @@ class Listener:
             await self._hub.wanted.wait()
             try:
                 async with _connected(self._dsn) as connection:
-                    session = _Session(connection, self._hub)
+                    session = _Session(connection, self._hub, self._busy_seconds)
                     await session.begin()
                     if failing:
                         logger.info("live queries are notified of changes again")
@@ -127,9 +129,10 @@ class _Draining:
 class _Session:
     """What one connection has armed and covered."""
 
-    def __init__(self, connection: "Connection", hub: Hub) -> None:
+    def __init__(self, connection: "Connection", hub: Hub, busy_seconds: float) -> None:
         self._connection = connection
         self._hub = hub
+        self._busy_seconds = busy_seconds
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._lost = False
@@ -245,7 +248,7 @@ class _Session:
         told = self._told.setdefault(table, deque(maxlen=BUSY))
         told.append(now)
         if len(told) == BUSY and now - told[0] < 1 and table in self._armed:
-            self._busy[table] = now + BUSY_SECONDS
+            self._busy[table] = now + self._busy_seconds
             told.clear()
             self._wake.set()
 
