@@ -200,6 +200,7 @@ class Postgres:
                 asyncpg.UndefinedObjectError()
                 | asyncpg.InvalidColumnReferenceError()
                 | asyncpg.CardinalityViolationError()
+                | asyncpg.GeneratedAlwaysError()
             ):
                 return ConstraintError(_message(error), path=path)
             case asyncpg.DataError() if isinstance(error.__cause__, UnicodeEncodeError):
