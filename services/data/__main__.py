@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access_log=False,
         server_header=False,
     )
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner, contextlib.suppress(KeyboardInterrupt):
-        runner.run(_serve(uvicorn.Server(config), app.state.reload))
-    return 0
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        server = _Server(config)
+        runner.run(_serve(server, app.state.reload))
+    return 0 if server.started else 3
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers, which end the process by the signal once it is done."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
 async def _serve(server: uvicorn.Server, reload: Callable[[], Awaitable[object]]) -> None:
     """Serve until told to stop; SIGHUP reloads metadata and catalog."""
     reloads: set[asyncio.Future[object]] = set()
@@ -85,7 +94,10 @@ async def _serve(server: uvicorn.Server, reload: Callable[[], Awaitable[object]]
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
     await server.serve()
 
 

@@ -9,6 +9,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -25,9 +26,11 @@ from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
 from services.data.errors import ConnectionFailed, DataError, Unexpected, UnexpectedPayload
 from services.data.execute import Postgres
+from services.data.limits import Limits
 from services.data.live.hub import Hub, Watcher
 from services.data.live.listener import Listener
 from services.data.live.socket import Sockets
+from services.data.reload import reload_endpoint, reload_logged
 from services.data.request import Prepared, Requests
 from services.data.schema.build import build_schema
 from services.data.write import Writer
@@ -56,6 +59,12 @@ class DataService:
     def __init__(self, settings: Settings, dsn: str, metadata: Path) -> None:
         self._metadata = metadata
         self._null_collapse = settings.data.null_collapse
+        self._limits = Limits(
+            depth=settings.data.depth_limit,
+            nodes=settings.data.node_limit,
+            document=settings.data.document_limit_bytes,
+        )
+        self._reloading = asyncio.Lock()
         self.postgres = Postgres(
             dsn,
             pool_size=settings.data.pool_size,
@@ -104,10 +113,11 @@ class DataService:
         Raises:
             ConfigError: the metadata does not fit the database; the old schema stays.
         """
-        metadata = load_metadata(self._metadata)
-        rows = await self.postgres.run(INTROSPECTION)
-        schema = build_schema(track(read_catalog(rows[0][0]), metadata), mutations=self.writing is not None)
-        self._requests = Requests(schema, null_collapse=self._null_collapse)
+        async with self._reloading:
+            metadata = await asyncio.to_thread(load_metadata, self._metadata)
+            rows = await self.postgres.run(INTROSPECTION)
+            schema = build_schema(track(read_catalog(rows[0][0]), metadata), mutations=self.writing is not None)
+            self._requests = Requests(schema, null_collapse=self._null_collapse, limits=self._limits)
 
     async def stop(self) -> None:
         """End the subscriptions and close the pools after the requests in flight."""
@@ -178,9 +188,10 @@ def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -
 
 
 def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> Starlette:
-    """Return the service behind HTTP and WebSockets: `/v1/graphql`, `/v1alpha1/graphql` and `/healthz`.
+    """Return the service behind HTTP and WebSockets: `/v1/graphql`, `/v1alpha1/graphql`, `/healthz` and `/-/reload`.
 
-    Both endpoints answer alike but for the status of errors (data-api.md §2.6). The app starts and stops the service.
+    The first two answer alike but for the status of errors (data-api.md §2.6). The app starts and stops the service;
+    whoever runs it calls `app.state.reload` on SIGHUP.
     """
 
     @asynccontextmanager
@@ -191,16 +202,19 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
         finally:
             await service.stop()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/graphql", _endpoint(service, body_limit, always_ok=True), methods=["POST"]),
             Route("/v1alpha1/graphql", _endpoint(service, body_limit, always_ok=False), methods=["POST"]),
             WebSocketRoute("/v1/graphql", service.sockets.serve),
             WebSocketRoute("/v1alpha1/graphql", service.sockets.serve),
             Route("/healthz", _healthy, methods=["GET"]),
+            Route("/-/reload", reload_endpoint(service.reload), methods=["POST"]),
         ],
         lifespan=lifespan,
     )
+    app.state.reload = partial(reload_logged, service.reload)
+    return app
 
 
 def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> Callable[[Request], Awaitable[Response]]:

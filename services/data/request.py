@@ -29,6 +29,7 @@ from graphql.execution import get_variable_values
 
 from server_core.wire import GraphQLRequest
 from services.data.errors import ValidationFailed
+from services.data.limits import Limits
 from services.data.lru import Lru
 from services.data.plan.build import build_plan
 from services.data.plan.given import Scope
@@ -128,11 +129,13 @@ class Requests:
     Args:
         schema: the schema; a new one (reload) gets a new Requests, and with it empty caches.
         null_collapse: see plan.filters.
+        limits: how large documents may be.
     """
 
-    def __init__(self, schema: Schema, *, null_collapse: bool = True) -> None:
+    def __init__(self, schema: Schema, *, null_collapse: bool = True, limits: Limits | None = None) -> None:
         self._schema = schema
         self._null_collapse = null_collapse
+        self._limits = limits or Limits()
         self._documents: Lru[str, _Document] = Lru(DOCUMENTS)
 
     def prepare(self, request: GraphQLRequest) -> Prepared:
@@ -155,6 +158,7 @@ class Requests:
 
     def _read(self, text: str) -> _Document:
         """Parse and validate a document."""
+        self._limits.check_text(text)
         try:
             node = parse(text, max_lexical_tokens=TOKENS)
         except GraphQLError as error:
@@ -163,6 +167,7 @@ class Requests:
         for operation in operations:
             if self._schema.graphql.get_root_type(operation.operation) is None:
                 raise ValidationFailed(f"no {operation.operation.value}s exist")
+        self._limits.check_selections(node)
         errors = validate(self._schema.graphql, node, max_errors=1)
         if errors:
             raise rejection(errors[0], node)

@@ -121,6 +121,11 @@ class DataSettings:
         30.0, "Longest time one query may take in Postgres; 0: no limit.", least=0
     )
     pool_size: int = _setting(8, "Most connections the data API keeps to the database.", least=1)
+    depth_limit: int = _setting(50, "Deepest selection; a root field has depth 0.", least=0)
+    node_limit: int = _setting(
+        10_000, "Most fields that one operation selects, fragments counted where spread.", least=1
+    )
+    document_limit_bytes: int = _setting(2 * 1024 * 1024, "Longest document, without its variables.", least=1)
     live_min_interval_seconds: float = _setting(
         0.1, "A subscription is answered anew at most this often, however much changes.", least=0
     )

@@ -178,6 +178,8 @@ def _list_of(type: GraphQLObjectType) -> GraphQLOutputType:
 
 
 def _check_names(tracked: Tracked) -> None:
+    if not tracked.tables:
+        raise ConfigError("metadata: no table is tracked")
     names: set[str] = set()
     for table in tracked.tables.values():
         name = base_name(table.table.name)

@@ -1,6 +1,7 @@
 """A coroutine → a process that ends well. Called by start, services and dev for everything that runs until stopped.
 
     SIGTERM, SIGINT, SIGHUP   stop accepting, finish requests in flight, stop the loops, close the pools: exit code 0
+    SIGHUP with `on_hangup`   do that work instead, and go on
     SIGINT after one of them  exit at once, with code 130
     after DEADLINE_SECONDS    whatever is still open is cut: a stop never takes longer than 5 s
 
@@ -54,6 +55,17 @@ class Lifetime:
     def alongside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run endless work beside the main one, for as long as that runs."""
         self._alongside.append(asyncio.create_task(work))
+
+    def on_hangup(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Let SIGHUP do this work from now on, instead of stopping the process."""
+        tasks: set[asyncio.Task[object]] = set()
+
+        def hang_up() -> None:
+            task = asyncio.create_task(work())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
         """Return what `work` returns; when a stop is asked for first, cancel it.

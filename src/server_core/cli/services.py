@@ -38,7 +38,7 @@ def services(
     """Start one service; Postgres is all the services share.
 
     Waits for the database and for its schema, which `prefect-server database upgrade` brings to this release. The towel
-    has no port.
+    has no port. SIGHUP, or `POST /-/reload` from this machine, lets data read metadata file and database schema anew.
     """
     settings = load_settings()
     configure_logging(settings.logging.level)
@@ -66,6 +66,8 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
         await lifetime.unless_stopped(wait_for_schema(settings, dsn))
     app = service_app(name, settings, dsn)
     async with lifespan(app):
+        if reload := getattr(app.state, "reload", None):
+            lifetime.on_hangup(reload)
         await lifetime.serve(
             app,
             sockets,

@@ -1,0 +1,97 @@
+"""How large a document may be → a refusal of one that is larger, before it is validated. Called by request.
+
+Depth and number of fields are counted with fragments spread, each fragment once: one that spreads another twice, which
+does so again, costs no more to refuse than to read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, OperationDefinitionNode
+from graphql import SelectionSetNode as SelectionSet
+
+from services.data.errors import ValidationFailed
+
+_INTROSPECTION: Final = frozenset({"__schema", "__type"})
+"""Their depth has a limit of its own in graphql-core."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What settings allow.
+
+    Attributes:
+        depth: deepest field, a root field having depth 0 as in the gateway.
+        nodes: most fields in one operation.
+        document: longest document, in bytes.
+    """
+
+    depth: int = 50
+    nodes: int = 10_000
+    document: int = 2 * 1024 * 1024
+
+    def check_text(self, text: str) -> None:
+        """Check a document before it is parsed.
+
+        Raises:
+            ValidationFailed: it is too long.
+        """
+        # Few documents are long enough to need counting: a character takes at most four bytes.
+        if len(text) * 4 > self.document and len(text.encode(errors="replace")) > self.document:
+            raise ValidationFailed(f"the query is longer than {self.document} bytes", path="$.query")
+
+    def check_selections(self, document: DocumentNode) -> None:
+        """Check every operation of a document that is parsed, but may not be valid.
+
+        Raises:
+            ValidationFailed: one is too deep or selects too many fields.
+        """
+        fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+        measure = _Measure(fragments)
+        for node in document.definitions:
+            if not isinstance(node, OperationDefinitionNode):
+                continue
+            name = node.name.value if node.name else ""
+            size = measure.of(node.selection_set)
+            if size.levels - 1 > self.depth:
+                raise ValidationFailed(f"'{name}' exceeds maximum operation depth of {self.depth}")
+            if size.nodes > self.nodes:
+                raise ValidationFailed(f"'{name}' exceeds maximum number of fields of {self.nodes}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Size:
+    levels: int = 0
+    nodes: int = 0
+
+
+class _Measure:
+    """Measures selection sets; a fragment that spreads itself counts as nothing, validation refuses it."""
+
+    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self._fragments = fragments
+        self._sizes: dict[str, _Size] = {}
+
+    def of(self, selections: SelectionSet | None) -> _Size:
+        levels = nodes = 0
+        for selection in selections.selections if selections else ():
+            match selection:
+                case FieldNode(name=name) if name.value in _INTROSPECTION:
+                    size = _Size(levels=1, nodes=1 + self.of(selection.selection_set).nodes)
+                case FieldNode():
+                    below = self.of(selection.selection_set)
+                    size = _Size(levels=1 + below.levels, nodes=1 + below.nodes)
+                case FragmentSpreadNode(name=name):
+                    size = self._fragment(name.value)
+                case _:
+                    size = self.of(selection.selection_set)  # type: ignore[attr-defined]
+            levels, nodes = max(levels, size.levels), nodes + size.nodes
+        return _Size(levels=levels, nodes=nodes)
+
+    def _fragment(self, name: str) -> _Size:
+        if name not in self._sizes:
+            self._sizes[name] = _Size()
+            fragment = self._fragments.get(name)
+            self._sizes[name] = self.of(fragment.selection_set) if fragment else _Size()
+        return self._sizes[name]
