@@ -139,8 +139,7 @@ class Postgres:
         Raises:
             DataError: Postgres refuses the statement or cannot be reached.
         """
-        if len(parameters) > _MOST_PARAMETERS:
-            raise ValidationFailed(f"the query holds more than {_MOST_PARAMETERS} values")
+        check_number(parameters)
         try:
             try:
                 return await self._fetch(text, parameters)
@@ -215,6 +214,16 @@ class Postgres:
         id = uuid.uuid4().hex
         logger.error("statement failed", exc_info=error, extra={"error_id": id})
         return Unexpected(id=id, path=path)
+
+
+def check_number(parameters: Sequence[Any]) -> None:
+    """Refuse what the driver would take for a broken connection.
+
+    Raises:
+        ValidationFailed: there are more parameters than Postgres can number.
+    """
+    if len(parameters) > _MOST_PARAMETERS:
+        raise ValidationFailed(f"the query holds more than {_MOST_PARAMETERS} values")
 
 
 def _message(error: asyncpg.PostgresError) -> str:

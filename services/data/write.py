@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import asyncpg
 
 from services.data.errors import DataError
-from services.data.execute import LOST, Postgres
+from services.data.execute import LOST, Postgres, check_number
 from services.data.sql.script import Call, Records, Script
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Writer:
             raise self._postgres.translated(error) from error
 
     async def _call(self, connection: "Connection", call: Call) -> Records:
+        check_number(call.parameters)
         try:
             return cast("Records", await connection.fetch(call.text, *call.parameters))
         except (*_UNDONE, *LOST):

@@ -378,6 +378,22 @@ async def test_errors(writing: Writing, query: str, code: str, path: str, messag
     assert await writing.sql("SELECT name, slug FROM tenant") == [("t", "t")]
 
 
+async def test_what_cannot_be_sent_is_refused_before_anything_is_written(writing: Writing) -> None:
+    query = "mutation ($n: String!) { insert_tenant_one(object: {name: $n, slug: $n}) { id } }"
+    code, path, _ = await writing.refused(query, n="\ud800")
+    assert (code, path) == ("data-exception", "$.selectionSet.insert_tenant_one.args.object")
+    code, path, _ = await writing.refused(query, n="a\0b")
+    assert (code, path) == ("data-exception", "$.selectionSet.insert_tenant_one.args.object")
+    query = """mutation ($w: tenant_bool_exp!) {
+        insert_tenant_one(object: {name: "a", slug: "a"}) { id }
+        delete_tenant(where: $w) { affected_rows }
+    }"""
+    many = {"_or": [{"name": {"_eq": str(number)}} for number in range(33_000)]}
+    code, _, message = await writing.refused(query, w=many)
+    assert (code, message) == ("validation-failed", "the query holds more than 32767 values")
+    assert await writing.sql("SELECT count(*) FROM tenant") == [(0,)]
+
+
 HOSTILE = [
     "'; DROP TABLE tenant; --",
     '"; DROP TABLE tenant; --',

@@ -1,4 +1,4 @@
-"""Mutations in bad company: locks, cancelled clients, lost connections, deadlocks; nothing is half done or done twice."""
+"""Mutations in bad company: locks, cancelled clients, dead connections, deadlocks: all or nothing, and only once."""
 
 import asyncio
 from collections.abc import AsyncIterator
