@@ -28,6 +28,7 @@ from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, er
 from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
 from services.graphql.errors import error_entry, server_error_entry
+from services.graphql.executor import SerialExecutor
 from services.graphql.schema import build_schema
 
 
@@ -71,6 +72,7 @@ class ActionService:
             variable_values=dict(request.variables),
             operation_name=request.operation_name,
             context_value=RequestContext(actions=self._actions, headers=request.headers),
+            executor_class=SerialExecutor,
         )
         if not isinstance(result, ExecutionResult):
             result = await result

@@ -148,3 +148,14 @@ async def test_deep_documents(
         "query($id: UUID!) { get_task_run_info(task_run_id: $id) { serialized_state } }", {"id": str(task_run["id"])}
     )
     assert answer.status == 200
+
+
+async def test_very_many_root_fields_run_one_after_the_other(actions: Send, database: Database, flow: Flow) -> None:
+    many = 1_500
+    fields = (
+        f'a{n}: set_project_name(input: {{project_id: "{flow.project_id}", name: "n{n}"}}) {{ id }}'
+        for n in range(many)
+    )
+    answer = await actions(f"mutation {{ {' '.join(fields)} }}")
+    assert answer.data == {f"a{n}": {"id": str(flow.project_id)} for n in range(many)}
+    assert (await fetch_one(database, "project", flow.project_id))["name"] == f"n{many - 1}"

@@ -1,0 +1,37 @@
+"""Runs the root fields of a mutation one after the other, however many there are. Used by app.
+
+graphql-core chains them into one awaitable that nests as deep as there are fields, so that some 900 end in a
+RecursionError; the UI sends as many aliased copies of a mutation as rows are selected.
+"""
+
+from typing import Any
+
+from graphql import GraphQLObjectType, Undefined
+from graphql.execution import Executor
+from graphql.execution.collect_fields import GroupedFieldSet
+from graphql.pyutils import AwaitableOrValue, Path
+
+
+class SerialExecutor(Executor[Any]):
+    """graphql-core's executor with a loop where it has a chain."""
+
+    def execute_fields_serially(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: GroupedFieldSet,
+        position_context: Any,
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        """Return the results by response key; each field begins when the one before it is done."""
+
+        async def results() -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for key, nodes in grouped_field_set.items():
+                place = Path(path, key, parent_type.name)
+                result = self.execute_field(parent_type, source_value, nodes, place, position_context)
+                if result is not Undefined:
+                    found[key] = await result if self.is_awaitable(result) else result
+            return found
+
+        return results()
