@@ -23,12 +23,14 @@ from graphql import (
 
 from services.gateway.cache import BoundedCache
 from services.gateway.refusal import INTERNAL, PARSE_FAILED, VALIDATION_FAILED, Refusal
-from services.gateway.split import Fragments, RootField, Step, narrow, opens_fragments, root_fields, split
+from services.gateway.split import Fragments, RootField, Step, narrow, opened_size, opens_fragments, root_fields, split
 from services.gateway.stitch import Owner, StitchedSchema
 from services.gateway.variables import Variable, declared
 
 TOKEN_LIMIT = 100_000
 """Most tokens of a document. The 1.x client writes the id of every finished task run of a flow run into a query."""
+OPENED_LIMIT = TOKEN_LIMIT
+"""Most root selections of an operation, with its fragments opened: what the document could hold without fragments."""
 _PLANS = 2_000
 _PLANNED_CHARACTERS = 4_000_000
 _LONGEST_PLANNED = 64_000
@@ -102,6 +104,9 @@ class Documents:
     def _planned(self, text: str, operation_name: str | None) -> Plan:
         document = self._valid(text)
         operation, fragments = _selected(document, operation_name), _fragments(document)
+        if opened_size(operation, fragments) > OPENED_LIMIT:
+            problem = GraphQLError("The fragments of the operation open to too many fields.", operation)
+            raise Refusal.of([problem], VALIDATION_FAILED)
         kind = operation.operation
         fields = root_fields(self.stitched, operation, fragments)
         steps = () if kind is OperationType.SUBSCRIPTION else split(operation, fragments, fields)

@@ -120,6 +120,28 @@ def _fields(selection_set: SelectionSetNode, fragments: Fragments) -> list[Field
     return found
 
 
+def opened_size(operation: OperationDefinitionNode, fragments: Fragments) -> int:
+    """Count the root selections of an operation with fragments opened where they are spread, each fragment read once.
+
+    A fragment that spreads another twice, which does so again, opens to more than can ever be written out.
+    """
+    sizes: dict[str, int] = {}
+
+    def size(selection_set: SelectionSetNode) -> int:
+        total = 0
+        for selection in selection_set.selections:
+            if isinstance(selection, InlineFragmentNode):
+                total += size(selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode):
+                name = selection.name.value
+                if name not in sizes:
+                    sizes[name] = size(fragments[name].selection_set)
+                total += sizes[name]
+        return total + len(selection_set.selections)
+
+    return size(operation.selection_set)
+
+
 def split(operation: OperationDefinitionNode, fragments: Fragments, fields: Sequence[RootField]) -> tuple[Step, ...]:
     """Divide an operation among the owners of its root fields.
 

@@ -147,6 +147,13 @@ def test_widely_spread_fragments_do_not_take_long() -> None:
     planned("{ flow { ...F0 } } " + spreads + " fragment F60 on flow { id }")
 
 
+@pytest.mark.parametrize("directives", ["", "@include(if: true)"])
+def test_fragments_that_open_to_endless_root_fields_are_refused(directives: str) -> None:
+    spreads = " ".join(f"fragment F{i} on Query {{ ...F{i + 1} {directives} ...F{i + 1} }}" for i in range(60))
+    (error,) = refused("{ ...F0 } " + spreads + " fragment F60 on Query { hello }")
+    assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+
+
 def test_plans_are_remembered_by_text_and_operation() -> None:
     memory = documents()
     text = "query A { hello } query B { flow { id } }"
