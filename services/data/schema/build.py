@@ -38,7 +38,7 @@ from services.data.schema.bindings import (
     Schema,
 )
 from services.data.schema.changes import mutation_root
-from services.data.schema.inputs import InputTypes, aggregated_columns, shown_columns
+from services.data.schema.inputs import InputTypes, aggregated_columns, shown_columns, shown_key
 from services.data.schema.names import base_name, is_valid, scalar_name
 from services.data.schema.operators import aggregate_scalar
 
@@ -90,7 +90,7 @@ class _OutputTypes:
             arguments = self._inputs.rows_arguments(table)
             add(name, ListRoot(table=table), _list_of(self.row(table)), arguments)
             add(f"{name}_aggregate", AggregateRoot(table=table), GraphQLNonNull(self._aggregate(table)), arguments)
-            if table.table.primary_key is not None:
+            if shown_key(table):
                 add(f"{name}_by_pk", ByKeyRoot(table=table), self.row(table), self._inputs.key_arguments(table))
         for function in self._tracked.functions:
             table = self._tracked.tables[function.returns]

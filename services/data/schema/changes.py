@@ -25,7 +25,7 @@ from server_core.errors import ConfigError
 from services.data.catalog.model import Column, PgType
 from services.data.catalog.tracked import Tracked, TrackedTable
 from services.data.schema.bindings import Binding, ColumnField, DeleteRoot, InsertRoot, RelatedField, UpdateRoot
-from services.data.schema.inputs import InputTypes, shown_columns
+from services.data.schema.inputs import InputTypes, shown_columns, shown_key
 from services.data.schema.names import base_name, is_valid, scalar_name
 from services.data.schema.operators import aggregates_of
 
@@ -64,7 +64,7 @@ def mutation_root(
             continue
         many = _response(table, one)
         where = {"where": GraphQLArgument(GraphQLNonNull(inputs.bool_exp(table)))}
-        has_key = table.table.primary_key is not None
+        has_key = shown_key(table)
         if types.inserts(table):
             objects, object_, conflict = types.insert_arguments(table)
             add(f"insert_{name}", InsertRoot(table=table, one=False), many, objects | conflict)

@@ -186,6 +186,12 @@ class InputTypes:
         return self._made[name]
 
 
+def shown_key(table: TrackedTable) -> bool:
+    """Say whether rows can be named by primary key: there is one, and GraphQL can name its columns."""
+    key = table.table.primary_key
+    return key is not None and all(is_valid(name) for name in key.columns)
+
+
 def shown_columns(table: TrackedTable) -> list[Column]:
     """Return the columns that GraphQL can name, in alphabetical order."""
     return [column for name, column in sorted(table.table.columns.items()) if is_valid(name)]

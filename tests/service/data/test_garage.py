@@ -171,6 +171,13 @@ async def test_rows_may_refer_to_each_other_in_one_insert(garage: Writing) -> No
         assert data == {"insert_Parts_Part": {"affected_rows": 2}}
 
 
+async def test_a_key_that_graphql_cannot_name_still_finds_rows(garage: Writing) -> None:
+    query = 'mutation { insert_dashed_one(object: {label: "x", by: {data: {email: "a"}}}) { label by { email } } }'
+    assert await garage.do(query) == {"insert_dashed_one": {"label": "x", "by": {"email": "a"}}}
+    code, *_ = await garage.refused("mutation { delete_dashed_by_pk { label } }")
+    assert code == "validation-failed"
+
+
 async def test_triggers_that_change_a_row_after_the_write_are_seen(garage: Writing) -> None:
     await garage.do('mutation { insert_car_one(object: {plate: "A", seats: 4}) { seats } }')
     query = (

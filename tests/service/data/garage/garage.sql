@@ -47,6 +47,8 @@ CREATE TABLE passport (
     number text NOT NULL
 );
 
+CREATE TABLE dashed ("the-key" integer PRIMARY KEY DEFAULT 7, label text, owner bigint REFERENCES "user" (id));
+
 CREATE TABLE computed (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
 
 CREATE VIEW adult AS SELECT id, email, age, age * 2 AS twice FROM "user" WHERE age >= 18 WITH CHECK OPTION;
