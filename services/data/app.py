@@ -138,8 +138,7 @@ class DataService:
         except DataError as error:
             return GraphQLResponse(body=errors_body(error.entry()), status=error.status)
         except Exception:
-            unexpected = Unexpected("internal error", id=uuid.uuid4().hex)
-            logger.exception("request failed", extra={"error_id": unexpected.id})
+            unexpected = _masked()
             return GraphQLResponse(body=errors_body(unexpected.entry()), status=unexpected.status)
 
     def watch(self, request: GraphQLRequest, watcher: Watcher) -> Callable[[], None] | None:
@@ -151,7 +150,12 @@ class DataService:
         Raises:
             DataError: the request is not valid; nothing was begun.
         """
-        prepared = self._prepare(request)
+        try:
+            prepared = self._prepare(request)
+        except DataError:
+            raise
+        except Exception as error:
+            raise _masked() from error
         return None if prepared.answer.reads is None else self._hub.watch(prepared, watcher)
 
     def _prepare(self, request: GraphQLRequest) -> Prepared:
@@ -237,6 +241,13 @@ def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> C
         return Response(answer.body, 200 if always_ok else answer.status, media_type=media_type)
 
     return endpoint
+
+
+def _masked() -> Unexpected:
+    """Log the error that is being handled, which is a defect, and return what a client may know of it."""
+    unexpected = Unexpected("internal error", id=uuid.uuid4().hex)
+    logger.exception("request failed", extra={"error_id": unexpected.id})
+    return unexpected
 
 
 async def _healthy(_: Request) -> Response:

@@ -74,8 +74,12 @@ HAVING bit_or(t.tgtype) & 60 = 60
 
 _ARM: Final = "SELECT pg_advisory_lock_shared($1, oid::oid::int) FROM unnest($2::bigint[]) oid"
 _DISARM: Final = "SELECT pg_advisory_unlock_shared($1, oid::oid::int) FROM unnest($2::bigint[]) oid"
-_NEXT: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-_OLDEST: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_NOW: Final = "SELECT txid_current()"
+"""An id of our own: every transaction that has one by now has a smaller one. (No snapshot tells: it passes over those
+younger than the last that ended.)"""
+
+_OLDEST: Final = "SELECT txid_snapshot_xmin(txid_current_snapshot())"
+"""Every transaction with a smaller id is over."""
 
 
 class Listener:
@@ -120,9 +124,9 @@ class Listener:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Draining:
-    """Tables that were armed when `next` was the next transaction id."""
+    """Tables that were armed before the transaction with this id."""
 
-    next: int
+    id: int
     tables: frozenset[QualifiedName]
 
 
@@ -201,19 +205,18 @@ class _Session:
         if gone:
             self._cover(self._covered - gone.keys())
             if self._draining is not None:
-                self._draining = _Draining(next=self._draining.next, tables=self._draining.tables - gone.keys())
+                self._draining = _Draining(id=self._draining.id, tables=self._draining.tables - gone.keys())
             await self._connection.execute(_DISARM, LOCK_CLASS, list(gone.values()))
         if new:
             await self._connection.execute(_ARM, LOCK_CLASS, list(new.values()))
             before = self._draining.tables if self._draining is not None else NOTHING
-            next_id = await self._connection.fetchval(_NEXT)
-            self._draining = _Draining(next=next_id, tables=before | new.keys())
+            self._draining = _Draining(id=await self._connection.fetchval(_NOW), tables=before | new.keys())
         self._armed = wanted
 
     async def _drained(self, draining: _Draining) -> bool:
         """Cover the tables if every transaction is over that may not have seen their locks."""
         oldest: int = await self._connection.fetchval(_OLDEST)
-        if oldest < draining.next:
+        if oldest < draining.id:
             return False
         self._draining = None
         self._cover(self._covered | draining.tables)

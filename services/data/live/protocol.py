@@ -256,4 +256,4 @@ def _text(type: str, **members: Any) -> str:
 
 
 def _short(reason: str) -> str:
-    return reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+    return reason.encode(errors="ignore")[:LONGEST_REASON].decode(errors="ignore")

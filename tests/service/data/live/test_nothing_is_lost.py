@@ -1,5 +1,7 @@
 """Every change is told: whenever a connection breaks, a transaction began, a trigger is missing or a table is busy."""
 
+import pytest
+
 from server_core.db.session import Database
 from services.data.live import listener
 from tests.service.data.live.conftest import Served, Serving
@@ -46,15 +48,22 @@ async def test_a_lost_database_loses_no_change(served: Served, database_url: str
         assert await client.data() == projects("a")
 
 
-async def test_a_transaction_that_began_before_anybody_watched_is_told(served: Served, database: Database) -> None:
+@pytest.mark.parametrize("listening", [False, True])
+async def test_a_transaction_that_began_before_anybody_watched_is_told(
+    served: Served, database: Database, listening: bool
+) -> None:
     async with talking(served.url) as client:
+        if listening:
+            await client.begin("0", "subscription { tenant { id } }")
+            await client.data("0")
+            await served.covered("tenant")
         async with database.transaction() as session:
             await session.execute("INSERT INTO project (name) VALUES ('early')")
             await client.begin("1", PROJECTS)
             assert await client.data() == projects()
             # Armed, but not covered as long as this transaction lasts.
-            await wait_until(lambda: armed(database), seconds=20, what="the lock of the listener")
-            assert not served.service._hub._covered
+            await wait_until(lambda: all_armed(database, 1 + listening), seconds=20, what="the lock of the listener")
+            assert len(served.service._hub._covered) == listening
         assert await client.data() == projects("early")
 
 
@@ -79,12 +88,12 @@ async def test_only_tables_that_are_read_are_armed(served: Served, database: Dat
         await served.covered("project", "flow")
         assert await armed(database) == 2
         await client.end("3")
-        await wait_until(lambda: only_one(database), seconds=20, what="flow to be disarmed")
+        await wait_until(lambda: all_armed(database, 1), seconds=20, what="flow to be disarmed")
 
 
-async def only_one(database: Database) -> bool:
-    """Say whether one table is armed."""
-    return await armed(database) == 1
+async def all_armed(database: Database, count: int) -> bool:
+    """Say whether so many tables are armed."""
+    return await armed(database) == count
 
 
 async def test_a_table_without_the_trigger_is_polled(serving: Serving, database: Database, database_url: str) -> None:

@@ -167,6 +167,8 @@ def test_a_reason_fits_into_its_frame() -> None:
     [step] = told(TransportProtocol(), [INIT, begin("subscribe", id), begin("subscribe", id)])
     assert isinstance(step, Close)
     assert LONGEST_REASON - 2 < len(step.reason.encode()) <= LONGEST_REASON
+    [step] = told(TransportProtocol(), [INIT, begin("subscribe", "\ud800"), begin("subscribe", "\ud800")])
+    assert step == Close(code=4409, reason="Subscriber for  already exists")
 
 
 def test_the_newer_protocol_is_preferred() -> None:
