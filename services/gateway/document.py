@@ -30,7 +30,7 @@ from services.gateway.variables import Variable, declared
 TOKEN_LIMIT = 100_000
 """Most tokens of a document. The 1.x client writes the id of every finished task run of a flow run into a query."""
 OPENED_LIMIT = 20_000
-"""Most root selections of an operation, with its fragments opened: a few bytes of fragments may stand for any number."""
+"""Most root selections of an operation, with its fragments opened: a few of them may stand for any number."""
 _PLANS = 2_000
 _PLANNED_CHARACTERS = 4_000_000
 _LONGEST_PLANNED = 64_000
