@@ -132,8 +132,9 @@ class Planner:
 
     def _by_key(self, table: TrackedTable, field: Selected) -> ObjectQuery:
         conditions: list[Condition] = []
-        for name, given in field.arguments(self.scope).items():
-            column = table.table.columns[name]
+        key = table.table.primary_key
+        for column in [table.table.columns[name] for name in (key.columns if key else ())]:
+            given = field.required(column.name, self.scope)
             value = Value(source=given.text(scalar_name(column.type)), type=column.type)
             conditions.append(Compare(column=column, operator="_eq", value=value))
         rows = Rows(source=FromTable(name=table.table.name), where=all_of(conditions))

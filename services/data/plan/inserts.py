@@ -117,6 +117,9 @@ class Inserts:
         """
         entries = dict(given.entries())
         columns, where = entries.get("update_columns"), entries.get("where")
+        for name in ("constraint", "update_columns"):
+            if name in entries and entries[name].is_null():
+                raise ValidationFailed("unexpected null value", path=f"{path}.{name}")
         condition: Condition = TRUE
         if where is not None and not where.is_null():
             condition = self._filters.condition(table, where, f"{path}.where")
@@ -169,6 +172,8 @@ class Inserts:
         type, path = f"{base_name(table.table.name)}_insert_input", each.path
         row = _Row(values=dict(each.determined), parents=[], children=[])
         given_columns: set[str] = set()
+        if each.given.is_null():
+            raise ValidationFailed("unexpected null value for an object", path=path)
         for key, given in each.given.entries():
             match self._schema.binding(type, key):
                 case ColumnField(column=column):
@@ -196,6 +201,8 @@ class Inserts:
         """Read `{data, on_conflict}`; None if there is no data."""
         entries = dict(given.entries())
         data, conflict = entries["data"], entries.get("on_conflict")
+        if data.is_null():
+            return None
         objects: list[tuple[Given, str]] = [(data, f"{path}.data")]
         if relationship.many:
             objects = [(item, f"{path}.data[{number}]") for number, item in enumerate(data.items())]

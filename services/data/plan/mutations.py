@@ -142,9 +142,12 @@ class _Planner:
             conflict = inserts.conflict(table, arguments["on_conflict"], f"{field.path}.args.on_conflict")
         path = f"{field.path}.args.{'object' if one else 'objects'}"
         objects = (
-            [Object(given=arguments["object"], path=path)]
+            [Object(given=field.required("object", self.scope), path=path)]
             if one
-            else [Object(given=each, path=f"{path}[{n}]") for n, each in enumerate(arguments["objects"].items())]
+            else [
+                Object(given=each, path=f"{path}[{n}]")
+                for n, each in enumerate(field.required("objects", self.scope).items())
+            ]
         )
         if not objects:
             return _change(field, path, selection, (), ())
@@ -178,12 +181,14 @@ class _Planner:
         return _Selection(table=table, one=False, members=tuple(members), fields=tuple(fields))
 
     def _where(self, table: TrackedTable, field: Selected, *, by_key: bool) -> Condition:
-        arguments = field.arguments(self.scope)
         if not by_key:
-            return self.filters.condition(table, arguments["where"], f"{field.path}.args.where")
-        names = [column.name for column in _key(table.table)]
-        keys = dict(arguments["pk_columns"].entries()) if "pk_columns" in arguments else arguments
-        return all_of([_equal(table.table.columns[name], keys[name]) for name in names])
+            return self.filters.condition(table, field.required("where", self.scope), f"{field.path}.args.where")
+        key = _key(table.table)
+        if isinstance(self.schema.binding(MUTATION_ROOT, field.name), UpdateRoot):
+            given = dict(field.required("pk_columns", self.scope).entries())
+        else:
+            given = {column.name: field.required(column.name, self.scope) for column in key}
+        return all_of([_equal(column, given[column.name]) for column in key])
 
     def _assignments(self, table: TrackedTable, field: Selected) -> tuple[Assignment, ...]:
         arguments, path = field.arguments(self.scope), f"{field.path}.args"

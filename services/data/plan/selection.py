@@ -35,6 +35,17 @@ class Selected:
                 arguments[argument.name.value] = given
         return arguments
 
+    def required(self, name: str, scope: Scope) -> Given:
+        """Return an argument that may not be null. (A nullable variable with a default may stand there, and be null.)
+
+        Raises:
+            ValidationFailed: it is null.
+        """
+        given = self.arguments(scope).get(name)
+        if given is None:
+            raise ValidationFailed("unexpected null value", path=f"{self.path}.args.{name}")
+        return given
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selections:

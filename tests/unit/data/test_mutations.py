@@ -144,6 +144,40 @@ def test_a_whole_filter_in_a_variable_is_read_alike() -> None:
     assert " WHERE " in calls(query, w={"id": {"_eq": "x"}})[0].text
 
 
+@pytest.mark.parametrize(
+    ("declared", "field", "place"),
+    [
+        ("flow_bool_exp = {}", "delete_flow(where: $v)", "where"),
+        ("[flow_insert_input!] = []", "insert_flow(objects: $v)", "objects"),
+        ("flow_insert_input = {}", "insert_flow(objects: [$v])", "objects[0]"),
+        (
+            "flow_constraint = flow_pkey",
+            "insert_flow(objects: [], on_conflict: {constraint: $v})",
+            "on_conflict.constraint",
+        ),
+        (
+            "[flow_update_column!] = []",
+            "insert_flow(objects: [], on_conflict: {constraint: flow_pkey, update_columns: $v})",
+            "on_conflict.update_columns",
+        ),
+        ("flow_pk_columns_input = {id: 1}", "update_flow_by_pk(pk_columns: $v, _set: {archived: true})", "pk_columns"),
+        ("uuid = 1", "delete_flow_by_pk(id: $v)", "id"),
+    ],
+)
+def test_null_in_a_variable_with_a_default_is_no_way_around(declared: str, field: str, place: str) -> None:
+    selection = "id" if "_by_pk" in field else "affected_rows"
+    declared = declared.replace("1", '"00000000-0000-4000-8000-000000000001"')
+    error = refusal(f"mutation ($v: {declared}) {{ {field} {{ {selection} }} }}", {"v": None})
+    assert error.code == "validation-failed"
+    assert error.path == f"$.selectionSet.{field.split('(')[0]}.args.{place}"
+
+
+def test_null_data_in_a_variable_is_skipped() -> None:
+    query = """mutation ($v: [flow_insert_input!] = []) {
+        insert_project(objects: {name: "p", flows: {data: $v}}) { affected_rows } }"""
+    assert len(calls(query, [[1]], v=None)) == 1
+
+
 def test_what_is_selected_keeps_the_null_rule() -> None:
     calls("mutation { delete_flow(where: {}) { returning { tasks(where: {name: {_eq: null}}) { id } } } }")
 
