@@ -112,9 +112,7 @@ def parse_body(
     return parse_request(document, headers, exact=exact)
 
 
-def parse_request(
-    document: object, headers: Mapping[str, str] = NO_HEADERS, *, exact: bool = False
-) -> GraphQLRequest:
+def parse_request(document: object, headers: Mapping[str, str] = NO_HEADERS, *, exact: bool = False) -> GraphQLRequest:
     """Read one decoded operation object; see parse_body.
 
     Raises:
@@ -163,4 +161,8 @@ def forwarded_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def errors_body(*errors: Mapping[str, Any]) -> bytes:
     """Return `{"errors": […]}`, the body of a request that was refused before any field ran."""
-    return orjson.dumps({"errors": list(errors)})
+    document = {"errors": list(errors)}
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # a message quotes a lone surrogate that the client sent
+        return json.dumps(document).encode()

@@ -76,6 +76,16 @@ async def test_a_string_that_is_not_unicode_is_an_error_of_its_own(http: httpx.A
     assert response.json()["errors"][0]["extensions"]["code"] == "data-exception"
 
 
+async def test_an_error_that_quotes_what_is_not_unicode_has_a_body(http: httpx.AsyncClient) -> None:
+    query = "query ($o: [flow_order_by!]) { flow(order_by: $o) { id } }"
+    for order in (b'{"created": "\\ud800"}', b'{"\\ud800": "asc"}'):
+        response = await http.post(
+            V1ALPHA1, content=b'{"query": "%s", "variables": {"o": %s}}' % (query.encode(), order)
+        )
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["extensions"]["code"] == "validation-failed"
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status"),
     [
