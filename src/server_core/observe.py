@@ -1,5 +1,6 @@
 """What happened, for operators: JSON log lines on stderr, one object per line. Called by every service."""
 
+import json
 import logging
 import sys
 import traceback
@@ -24,7 +25,10 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["exc_info"] = "".join(traceback.format_exception(*record.exc_info))
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # a lone surrogate that a client sent, or an integer beyond 64 bits
+            return json.dumps(line, default=str)
 
 
 def configure_logging(level: str) -> None:
