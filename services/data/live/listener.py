@@ -41,7 +41,8 @@ LOCK_CLASS: Final = 0x6C697665
 """First half of the advisory locks' key ("live"); the second is the oid of the table."""
 
 BEAT_SECONDS: Final = 10.0
-"""How often the connection is tried and the triggers are looked up; one without live queries is closed then."""
+"""How often the connection is tried and the triggers are looked up; one without live queries is closed then. An answer
+that takes as long means that the connection is dead."""
 
 PROBE_SECONDS: Final = 5.0
 """How long a notification to oneself may take: behind some poolers it never comes."""
@@ -174,15 +175,15 @@ class _Session:
             self._wake.clear()
             if self._lost:
                 raise ConnectionResetError("the connection was closed")
-            if self._loop.time() >= beat:
-                if not self._hub.wanted.is_set():
-                    return
-                async with asyncio.timeout(BEAT_SECONDS):
+            async with asyncio.timeout(BEAT_SECONDS):
+                if self._loop.time() >= beat:
+                    if not self._hub.wanted.is_set():
+                        return
                     self._oids = await self._notified_tables()
-                beat = self._loop.time() + BEAT_SECONDS
-            await self._arm()
-            if self._draining is not None and await self._drained(self._draining):
-                pause = _DRAIN[0]
+                    beat = self._loop.time() + BEAT_SECONDS
+                await self._arm()
+                if self._draining is not None and await self._drained(self._draining):
+                    pause = _DRAIN[0]
             until = min([beat, *self._busy.values()])
             if self._draining is not None:
                 until = min(until, self._loop.time() + pause)
@@ -247,10 +248,13 @@ class _Session:
                 self._count(table)
 
     def _count(self, table: QualifiedName) -> None:
+        """Note a notification; so many that the table counts as busy end in its being disarmed."""
+        if table not in self._armed:
+            return
         now = self._loop.time()
         told = self._told.setdefault(table, deque(maxlen=BUSY))
         told.append(now)
-        if len(told) == BUSY and now - told[0] < 1 and table in self._armed:
+        if len(told) == BUSY and now - told[0] < 1:
             self._busy[table] = now + self._busy_seconds
             told.clear()
             self._wake.set()
@@ -262,7 +266,7 @@ class _Session:
 
 @asynccontextmanager
 async def _connected(dsn: str) -> "AsyncIterator[Connection]":
-    """Open a connection that no setting of the server ends while it is idle."""
+    """Open a connection for the length of a block; it changes nothing in the database."""
     connection = await asyncpg.connect(
         dsn, timeout=10, statement_cache_size=0, server_settings={"application_name": "prefect-server data live"}
     )
