@@ -140,7 +140,7 @@ async def test_a_table_that_is_written_to_all_the_time_is_polled_for_a_while(
         while served.service._hub._covered:
             await add(database, *(str(written + number) for number in range(5)))
             written += 5
-        assert await armed(database) == 0
+        await wait_until(lambda: all_armed(database, 0), seconds=20, what="project to be disarmed")
         await add(database, "last")
         count = 0
         while count < written + 1:
