@@ -144,7 +144,7 @@ def _number_literal(node: ValueNode) -> str:
 
 
 def _int_value(value: Any) -> str:
-    if isinstance(value, float | Decimal) and abs(value) <= INT_RANGE.stop and value == int(value):
+    if isinstance(value, float | Decimal) and INT_RANGE.start <= value < INT_RANGE.stop and value == int(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise GraphQLError(f"an integer is expected, not {_shown(value)}")

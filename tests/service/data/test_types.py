@@ -132,8 +132,8 @@ async def test_text_of_every_kind_matches_patterns(types: DataService) -> None:
 
 
 async def test_aggregates_keep_every_digit(types: DataService) -> None:
-    query = """{ every_aggregate { aggregate { sum { large small single } avg { double } max { exact mood moment money } }
-    } low: every_aggregate(where: {label: {_eq: "low"}}) { aggregate {
+    query = """{ every_aggregate { aggregate { sum { large small single } avg { double } max { exact mood moment money }
+    }    } low: every_aggregate(where: {label: {_eq: "low"}}) { aggregate {
         sum { exact large } avg { exact large } min { exact instant }
     } } }"""
     digits = "-1234567890123456789012345678901234567890.0123456789"
