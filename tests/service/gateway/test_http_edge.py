@@ -35,7 +35,7 @@ async def test_post_on_any_path(gateway: Served, path: str) -> None:
         (b"{ hello }", {"content-type": "application/graphql"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (b'{"query": "{ hello }"}', {}, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (b"x" * 2_000, JSON, 413, "PAYLOAD_TOO_LARGE"),
-        (gzip.compress(b"x" * 100_000), {**JSON, "content-encoding": "gzip"}, 413, "PAYLOAD_TOO_LARGE"),
+        (gzip.compress(b"x" * 100_000, mtime=0), {**JSON, "content-encoding": "gzip"}, 413, "PAYLOAD_TOO_LARGE"),
         (b"zip", {**JSON, "content-encoding": "gzip"}, 400, "BAD_REQUEST"),
         (b"{}", {**JSON, "content-encoding": "br"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
     ],
