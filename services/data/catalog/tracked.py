@@ -1,7 +1,7 @@
 """Catalog + Metadata → Tracked: the tables, relationships and functions to show, checked. Called by app at start."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from server_core.errors import ConfigError
 from services.data.catalog.metadata import ByForeignKey, ByMapping, Metadata, RelationshipEntry, TableEntry
@@ -18,6 +18,7 @@ class Relationship:
         many: shown as a list.
         nullable: an object that may be missing.
         unique: at most one row can be at the other end, by a key of `target`.
+        where: where in the metadata it stands.
     """
 
     name: str
@@ -26,14 +27,16 @@ class Relationship:
     many: bool
     nullable: bool
     unique: bool
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedTable:
-    """A table that is shown, with its relationships by name."""
+    """A table that is shown, with its relationships by name; `where` says where in the metadata it stands."""
 
     table: Table
     relationships: Mapping[str, Relationship]
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +61,8 @@ def track(catalog: Catalog, metadata: Metadata) -> Tracked:
             raise ConfigError(f"{entry.where}: there is no table {entry.name}")
         if entry.name in tables:
             raise ConfigError(f"{entry.where}: table {entry.name} is listed twice")
-        tables[entry.name] = TrackedTable(table=table, relationships=_relationships(catalog, entry, table, names))
+        relationships = _relationships(catalog, entry, table, names)
+        tables[entry.name] = TrackedTable(table=table, relationships=relationships, where=entry.where)
     functions = []
     for wanted in metadata.functions:
         function = catalog.functions.get(wanted.name)
@@ -66,6 +70,8 @@ def track(catalog: Catalog, metadata: Metadata) -> Tracked:
             raise ConfigError(f"{wanted.where}: there is no function {wanted.name} that returns rows of a table")
         if function.returns not in tables:
             raise ConfigError(f"{wanted.where}: {wanted.name} returns {function.returns}, which is not tracked")
+        if function in functions:
+            raise ConfigError(f"{wanted.where}: function {wanted.name} is listed twice")
         if not function.volatile:
             functions.append(function)
     return Tracked(tables=tables, functions=tuple(functions))
@@ -75,9 +81,12 @@ def _relationships(
     catalog: Catalog, entry: TableEntry, table: Table, tracked: set[QualifiedName]
 ) -> dict[str, Relationship]:
     relationships: dict[str, Relationship] = {}
+    fields = set(table.columns)
     for wanted in entry.relationships:
-        if wanted.name in table.columns or wanted.name in relationships:
-            raise ConfigError(f"{wanted.where}: {entry.name} already has a field {wanted.name}")
+        for name in (wanted.name, f"{wanted.name}_aggregate") if wanted.many else (wanted.name,):
+            if name in fields:
+                raise ConfigError(f"{wanted.where}: {entry.name} already has a field {name}")
+            fields.add(name)
         relationship = _relationship(catalog, table, wanted)
         if relationship.target not in tracked:
             raise ConfigError(f"{wanted.where}: {wanted.name} leads to {relationship.target}, which is not tracked")
@@ -117,6 +126,7 @@ def _relationship(catalog: Catalog, table: Table, wanted: RelationshipEntry) -> 
         many=wanted.many,
         nullable=nullable,
         unique=remote.identifies(frozenset(column for _, column in pairs)),
+        where=wanted.where,
     )
 
 

@@ -56,6 +56,14 @@ def build_schema(tracked: Tracked, *, mutations: bool = False) -> Schema:
         ConfigError: a tracked name cannot be spelled in GraphQL, or two come out the same.
     """
     _check_names(tracked)
+    try:
+        return _schema(tracked, mutations=mutations)
+    except TypeError as error:
+        # A table named like a scalar (`date`), or like what is derived from another (`flow` and `flow_bool_exp`).
+        raise ConfigError(f"metadata: two different types would have the same name: {error}") from None
+
+
+def _schema(tracked: Tracked, *, mutations: bool) -> Schema:
     bindings: dict[tuple[str, str], Binding] = {}
     inputs = InputTypes(tracked, bindings)
     types = _OutputTypes(tracked, inputs, bindings)
@@ -184,15 +192,17 @@ def _check_names(tracked: Tracked) -> None:
     for table in tracked.tables.values():
         name = base_name(table.table.name)
         if not is_valid(name):
-            raise ConfigError(f"metadata: table {table.table.name} has a name that GraphQL cannot spell")
+            raise ConfigError(f"{table.where}: table {table.table.name} has a name that GraphQL cannot spell")
         if name in names:
-            raise ConfigError(f"metadata: two tracked tables would both be the type {name}")
+            raise ConfigError(f"{table.where}: two tracked tables would both be the type {name}")
         names.add(name)
-        for relationship in table.relationships:
-            if not is_valid(relationship):
-                raise ConfigError(f"metadata: relationship {relationship} of {table.table.name}: not a GraphQL name")
+        for relationship in table.relationships.values():
+            if not is_valid(relationship.name):
+                raise ConfigError(
+                    f"{relationship.where}: relationship {relationship.name} has a name that GraphQL cannot spell"
+                )
         if not shown_columns(table):
-            raise ConfigError(f"metadata: table {table.table.name} has no column that GraphQL can name")
+            raise ConfigError(f"{table.where}: table {table.table.name} has no column that GraphQL can name")
     for function in tracked.functions:
         if not is_valid(base_name(function.name)):
             raise ConfigError(f"metadata: function {function.name} has a name that GraphQL cannot spell")
