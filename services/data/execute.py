@@ -206,6 +206,8 @@ class Postgres:
                 return DataException("a string holds a character that is not valid Unicode", path=path)
             case asyncpg.DataError():
                 return DataException(_message(error), path=path)
+            case asyncpg.PostgresError() if (error.sqlstate or "").startswith("22"):  # one the driver does not know
+                return DataException(_message(error), path=path)
             case asyncpg.ProgramLimitExceededError() | asyncpg.StatementTooComplexError():
                 return ValidationFailed("the query is too complex for the database", path=path)
         if isinstance(error, LOST):
