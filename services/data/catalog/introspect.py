@@ -4,7 +4,9 @@ The engine runs INTROSPECTION at start and at reload; tests commit its answer as
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from services.data.catalog.model import (
@@ -114,9 +116,10 @@ def read_catalog(document: str | bytes) -> Catalog:
     types = _Types(answer["types"] or {})
     tables = [_table(entry, types) for entry in answer["tables"] or ()]
     functions = [_function(entry, types) for entry in answer["functions"] or ()]
+    names = Counter(function.name for function in functions)
     return Catalog(
         tables={table.name: table for table in tables},
-        functions={function.name: function for function in functions},
+        functions={function.name: replace(function, overloaded=names[function.name] > 1) for function in functions},
     )
 
 

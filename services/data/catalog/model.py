@@ -107,13 +107,14 @@ class FunctionArgument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Function:
-    """A function that returns rows of a table."""
+    """A function that returns rows of a table; `overloaded` if there are several of the name."""
 
     name: QualifiedName
     arguments: tuple[FunctionArgument, ...]
     returns: QualifiedName
     returns_set: bool
     volatile: bool
+    overloaded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -68,6 +68,8 @@ def track(catalog: Catalog, metadata: Metadata) -> Tracked:
         function = catalog.functions.get(wanted.name)
         if function is None:
             raise ConfigError(f"{wanted.where}: there is no function {wanted.name} that returns rows of a table")
+        if function.overloaded:
+            raise ConfigError(f"{wanted.where}: there are several functions {wanted.name}; one of them must be renamed")
         if function.returns not in tables:
             raise ConfigError(f"{wanted.where}: {wanted.name} returns {function.returns}, which is not tracked")
         if function in functions:

@@ -206,3 +206,8 @@ def _check_names(tracked: Tracked) -> None:
     for function in tracked.functions:
         if not is_valid(base_name(function.name)):
             raise ConfigError(f"metadata: function {function.name} has a name that GraphQL cannot spell")
+        for argument in function.arguments:
+            if argument.name and not is_valid(argument.name) and not argument.has_default:
+                raise ConfigError(
+                    f"metadata: argument {argument.name} of {function.name}: GraphQL cannot spell the name"
+                )

@@ -16,7 +16,7 @@ from graphql import (
     GraphQLString,
 )
 
-from services.data.catalog.model import Column, Function, PgType, QualifiedName
+from services.data.catalog.model import Column, Function, FunctionArgument, PgType, QualifiedName
 from services.data.catalog.tracked import Tracked, TrackedTable
 from services.data.schema.bindings import (
     Binding,
@@ -81,7 +81,7 @@ class InputTypes:
     def function_arguments(self, function: Function, table: TrackedTable) -> dict[str, GraphQLArgument]:
         """Return the arguments of a function's root field."""
         arguments = self.rows_arguments(table)
-        if function.arguments:
+        if shown_arguments(function):
             arguments["args"] = GraphQLArgument(GraphQLNonNull(self._function_args(function)))
         return dict(sorted(arguments.items()))
 
@@ -174,8 +174,8 @@ class InputTypes:
     def _function_args(self, function: Function) -> GraphQLInputObjectType:
         def fields() -> Mapping[str, GraphQLInputField]:
             return {
-                argument.name or f"arg_{number}": GraphQLInputField(self.scalar(argument.type))
-                for number, argument in enumerate(function.arguments, 1)
+                name: GraphQLInputField(self.scalar(argument.type))
+                for name, argument in shown_arguments(function).items()
             }
 
         return self._type(f"{base_name(function.name)}_args", fields)
@@ -190,6 +190,12 @@ def shown_key(table: TrackedTable) -> bool:
     """Say whether rows can be named by primary key: there is one, and GraphQL can name its columns."""
     key = table.table.primary_key
     return key is not None and all(is_valid(name) for name in key.columns)
+
+
+def shown_arguments(function: Function) -> dict[str, FunctionArgument]:
+    """Return the arguments that GraphQL can name; those without a name go by their number."""
+    named = {argument.name or f"arg_{number}": argument for number, argument in enumerate(function.arguments, 1)}
+    return {name: argument for name, argument in named.items() if is_valid(name)}
 
 
 def shown_columns(table: TrackedTable) -> list[Column]:

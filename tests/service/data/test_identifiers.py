@@ -36,7 +36,7 @@ NAMES = [
     "x" * 63,
 ]
 
-Serve = Callable[[str, list[dict[str, Any]]], Awaitable[DataService]]
+Serve = Callable[..., Awaitable[DataService]]
 
 
 def quoted(name: str) -> str:
@@ -48,11 +48,16 @@ async def serve(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Serve]
     """Make a database by SQL and serve tables of it."""
     started: list[DataService] = []
 
-    async def make(text: str, tables: list[dict[str, Any]]) -> DataService:
+    async def make(text: str, tables: list[dict[str, Any]], *functions: str) -> DataService:
         async with connected(empty_database_url) as connection:
             await connection.execute(text)
         metadata = tmp_path / "metadata.yaml"
-        await asyncio.to_thread(metadata.write_text, yaml.safe_dump({"tables": tables}))
+        await asyncio.to_thread(
+            metadata.write_text,
+            yaml.safe_dump(
+                {"tables": tables, "functions": [{"function": name} for name in functions]}, sort_keys=False
+            ),
+        )
         service = DataService(Settings(), empty_database_url, metadata)
         await service.start()
         started.append(service)
@@ -151,3 +156,21 @@ async def test_a_composite_column_may_be_a_row_of_a_tracked_table(serve: Serve) 
     )
     query = '{ b(where: {was: {_eq: "(2,z)"}}) { was were } }'
     assert await ask(service, query) == {"b": [{"was": {"id": 2, "x": "z"}, "were": [{"id": 3, "x": "y"}]}]}
+
+
+async def test_an_argument_that_cannot_be_spelled_keeps_its_default_or_is_refused(serve: Serve) -> None:
+    made = "CREATE TABLE a (id integer PRIMARY KEY); INSERT INTO a VALUES (1), (2);"
+    function = """CREATE FUNCTION {name}(x integer, "my arg" integer{default}) RETURNS SETOF a LANGUAGE sql STABLE
+        AS 'SELECT * FROM a WHERE id = x + "my arg"';"""
+    service = await serve(made + function.format(name="f", default=" DEFAULT 1"), [{"table": "a"}], "f")
+    assert await ask(service, "{ f(args: {x: 1}) { id } }") == {"f": [{"id": 2}]}
+    with pytest.raises(ConfigError, match="my arg"):
+        await serve(function.format(name="g", default=""), [{"table": "a"}], "g")
+
+
+async def test_a_function_of_several_forms_is_refused(serve: Serve) -> None:
+    function = "CREATE FUNCTION f({}) RETURNS SETOF a LANGUAGE sql STABLE AS 'SELECT * FROM a';"
+    with pytest.raises(ConfigError, match=r"line 4: there are several functions public\.f"):
+        await serve(
+            "CREATE TABLE a (id integer);" + function.format("") + function.format("x integer"), [{"table": "a"}], "f"
+        )
