@@ -1,6 +1,7 @@
 """Tell listeners which tables a statement changed, so that live queries need not poll (services/data/live).
 
-It only adds triggers, which fire for the legacy server's statements as well and change nothing for them.
+It only adds triggers, which fire for the legacy server's statements as well and change nothing for them. The first of
+the additions: it builds on the baseline, ac5747fb571c, which the other chain has (env.py sees to it).
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5b1d7f0e9c32"
-down_revision = "ac5747fb571c"
+down_revision = None
 branch_labels = None
 depends_on = None
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import typer
 
-from server_core.cli.readiness import database_url, head_revision, prepare, wait_for_database
+from server_core.cli.readiness import database_url, prepare, wait_for_database
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db import migrate
 from server_core.db.dsn import redacted
+from server_core.db.revisions import Revisions, head_revisions
 from server_core.observe import configure_logging
 
 app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
@@ -25,24 +26,24 @@ def upgrade(url: str | None = _URL) -> None:
     """
     settings, dsn = _target(url)
     asyncio.run(prepare(settings, dsn))
-    typer.echo(f"{redacted(dsn)} is at revision {head_revision()}")
+    typer.echo(f"{redacted(dsn)} is at revisions {head_revisions()}")
 
 
 @app.command()
 def status(url: str | None = _URL) -> None:
-    """Say at which revision the database is; exit code 1 when it is not that of this release."""
+    """Say at which revisions the database is; exit code 1 when they are not those of this release."""
     settings, dsn = _target(url)
 
-    async def ask() -> str | None:
+    async def ask() -> Revisions:
         await wait_for_database(settings, dsn)
-        return await migrate.current_revision(dsn)
+        return await migrate.current_revisions(dsn)
 
-    found, expected = asyncio.run(ask()), head_revision()
+    found, expected = asyncio.run(ask()), head_revisions()
     if found == expected:
-        typer.echo(f"{redacted(dsn)} is at revision {found}, the one of this release")
+        typer.echo(f"{redacted(dsn)} is at revisions {found}, those of this release")
         return
     typer.echo(
-        f"{redacted(dsn)} is at revision {found}, this release needs {expected}: prefect-server database upgrade"
+        f"{redacted(dsn)} is at revisions {found}, this release needs {expected}: prefect-server database upgrade"
     )
     raise typer.Exit(1)
 

@@ -1,16 +1,15 @@
-"""A database URL → a database that can be worked with: there, at our revision, with a tenant. For all commands."""
+"""A database URL → a database that can be worked with: there, at our revisions, with a tenant. For all commands."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-
-from alembic.script import ScriptDirectory
 
 from server_core.actions.context import ActionContext
 from server_core.actions.tenants import ensure_default_tenant
 from server_core.cli.embedded import running_embedded
 from server_core.config import Settings
 from server_core.db import migrate
+from server_core.db.revisions import head_revisions
 from server_core.db.session import Database
 from server_core.errors import ConfigError, Unavailable
 
@@ -42,7 +41,7 @@ async def wait_for_database(settings: Settings, dsn: str) -> None:
 
 
 async def prepare(settings: Settings, dsn: str) -> None:
-    """Wait for the database, bring it to our revision and see that it has a tenant; safe to do in many processes.
+    """Wait for the database, bring it to our revisions and see that it has a tenant; safe to do in many processes.
 
     Raises:
         ConfigError, Unavailable: the database cannot be used; one line says why.
@@ -57,16 +56,21 @@ async def prepare(settings: Settings, dsn: str) -> None:
 
 
 async def wait_for_schema(settings: Settings, dsn: str) -> None:
-    """Return when the database is there and at our revision, which `prefect-server database upgrade` sees to."""
-    expected = head_revision()
+    """Return when the database is there and at our revisions, which `prefect-server database upgrade` sees to.
+
+    Raises:
+        ConfigError: it never will be: it belongs to an older legacy release or to a newer prefect-server.
+    """
+    expected = head_revisions()
     waiting = False
 
     async def work() -> None:
         nonlocal waiting
-        while (found := await migrate.current_revision(dsn)) != expected:
+        while (found := await migrate.current_revisions(dsn)) != expected:
+            found.refuse_unknown()
             if not waiting:
                 logger.warning(
-                    "waiting for the schema: the database is at revision %s, this release needs %s;"
+                    "waiting for the schema: the database is at revisions %s, this release needs %s;"
                     " run `prefect-server database upgrade`",
                     found,
                     expected,
@@ -75,11 +79,6 @@ async def wait_for_schema(settings: Settings, dsn: str) -> None:
             await asyncio.sleep(settings.database.connect_retry_seconds)
 
     await _insist(settings, dsn, work)
-
-
-def head_revision() -> str | None:
-    """Return the newest revision of this release."""
-    return ScriptDirectory(str(migrate.migrations_folder())).get_current_head()
 
 
 async def _insist(settings: Settings, dsn: str, work: Callable[[], Awaitable[None]]) -> None:

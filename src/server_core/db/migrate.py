@@ -1,60 +1,40 @@
-"""DSN → a database at our newest revision, or one clear ConfigError. Called by the CLI and each service at start.
+"""DSN → a database at our newest revisions, or one clear ConfigError. Called by the CLI and each service at start.
 
-Revisions live in `migrations/` of a checkout and in `server_core/_migrations` of a wheel. All servers that start at
-once agree on who upgrades by one advisory lock, held on a connection of its own so that a revision may commit.
+There are two chains, the legacy schema and our additions (db/revisions). All servers that start at once agree on who
+upgrades by one advisory lock, held on a connection of its own so that a revision may commit.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from server_core.db.dsn import plain_dsn, redacted
+from server_core.db.revisions import (
+    ADDITIONS,
+    LEGACY,
+    VERSION_TABLES,
+    Revisions,
+    chain,
+    found_revisions,
+    head_revisions,
+)
 from server_core.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 logger = logging.getLogger(__name__)
-
-BASELINE = "ac5747fb571c"
-"""The last legacy revision and our first (schema.md §1)."""
-
-LEGACY_REVISIONS = frozenset(
-    {
-        "27811b58307b",
-        "72e2cd3e0469",
-        "c4d792bdd05e",
-        "3398e4807bfb",
-        "b9086bd4b962",
-        "c1f317aa658c",
-        "6611fd0ccc73",
-        "70528cee0d2b",
-        "9cb7539b7363",
-        "e148cf9f1e5b",
-        "850b76d44332",
-        "24f10aeee83e",
-        "3c87ad7e0b71",
-        "57ac2cb01ac1",
-        "7ca57ea2fdff",
-        "9116e81c6dc2",
-        "459a61bedc9e",
-        "a666a3f4e422",
-    }
-)
-"""Revisions of older legacy releases (schema.md §2); their databases are upgraded by the last legacy release."""
 
 LOCK = 0x70726566_65637401
 """Key of the advisory lock around an upgrade ("prefect" and a counter)."""
@@ -71,19 +51,6 @@ NOT_READY = (
 """What a database that is not there yet, is starting or is stopping answers: worth another attempt."""
 
 
-def migrations_folder() -> Path:
-    """Return the folder of the revisions: beside the package in a wheel, at the root of a checkout.
-
-    Raises:
-        ConfigError: there is none; the installation is broken.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_migrations", package.parents[1] / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise ConfigError(f"The migrations are missing beside {package}; install prefect-server again.")
-
-
 def engine(dsn: str) -> AsyncEngine:
     """Return an engine for migrations only. The driver reads the DSN itself, so no part of it is rewritten."""
     plain = plain_dsn(dsn)
@@ -95,43 +62,59 @@ def engine(dsn: str) -> AsyncEngine:
 
 
 async def upgrade(dsn: str) -> None:
-    """Bring the database to the newest revision; does nothing when it is there already.
+    """Bring the database to the newest revisions; does nothing when it is there already.
 
-    An empty database gets the whole schema, a legacy database at its last revision is taken as it is. Several servers
-    may call this at once: one works, the others wait.
+    An empty database gets the whole schema, a legacy database at its last revision is taken as it is; then both get our
+    additions, and `alembic_version` stays as the legacy server knows it. Several servers may call this at once: one
+    works, the others wait.
 
     Raises:
         ConfigError: the database is of an older legacy release or of a newer prefect-server, or cannot be used.
         Unavailable: the database cannot be reached.
     """
-    async with _opened(dsn) as guard, guard.transaction():
-        await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        await guard.execute("SET LOCAL lock_timeout = 0")
-        await guard.execute("SET LOCAL statement_timeout = 0")
-        await guard.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-        config = _config()
-        script = ScriptDirectory.from_config(config)
-        head = script.get_current_head()
-        found = await _revision(guard)
+    async with _locked(dsn) as guard:
+        found, head = await found_revisions(guard), head_revisions()
         if found == head:
             return
-        if found is None:
+        found.refuse_unknown()
+        if found.legacy is None:
             await _refuse_strangers(guard)
-        else:
-            _refuse_unknown(found, {revision.revision for revision in script.walk_revisions()})
         await _ensure_public(guard)
-        await _run(dsn, config)
-        logger.info("database schema upgraded", extra={"from_revision": found, "to_revision": head})
+        for name, before, after in (
+            (LEGACY, found.legacy, head.legacy),
+            (ADDITIONS, found.additions, head.additions),
+        ):
+            if before != after:
+                await _run(dsn, chain(name), command.upgrade, "head")
+        logger.info("database schema upgraded", extra={"from_revision": str(found), "to_revision": str(head)})
 
 
-async def current_revision(dsn: str) -> str | None:
-    """Return the revision the database is at, or None if it has no schema yet.
+async def downgrade(dsn: str) -> None:
+    """Take back all our additions: the database is then as the legacy server left it; rows of its tables stay.
+
+    The legacy server does not need this; it is for who leaves for good. Does nothing when there are none.
+
+    Raises:
+        ConfigError: the additions are those of a newer prefect-server, or the database cannot be used.
+        Unavailable: the database cannot be reached.
+    """
+    async with _locked(dsn) as guard:
+        found = await found_revisions(guard)
+        found.refuse_unknown()
+        if found.additions is not None:
+            await _run(dsn, chain(ADDITIONS), command.downgrade, "base")
+            logger.info("additions to the database schema taken back", extra={"from_revision": str(found)})
+        await guard.execute(f"DROP TABLE IF EXISTS public.{VERSION_TABLES[ADDITIONS]}")
+
+
+async def current_revisions(dsn: str) -> Revisions:
+    """Return how far the database is.
 
     Raises:
         ConfigError, Unavailable: as upgrade.
     """
     async with _opened(dsn) as connection:
-        return await _revision(connection)
+        return await found_revisions(connection)
 
 
 async def wait_until_ready(dsn: str, *, retry_seconds: float, timeout_seconds: float = 0.0) -> None:
@@ -207,6 +190,17 @@ async def _opened(dsn: str) -> AsyncIterator["Connection"]:
         await connection.close()
 
 
+@asynccontextmanager
+async def _locked(dsn: str) -> AsyncIterator["Connection"]:
+    """Open a connection and a transaction that nobody else who changes the schema has at the same time."""
+    async with _opened(dsn) as guard, guard.transaction():
+        await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        await guard.execute("SET LOCAL lock_timeout = 0")
+        await guard.execute("SET LOCAL statement_timeout = 0")
+        await guard.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        yield guard
+
+
 @contextmanager
 def _explained(place: str) -> Iterator[None]:
     """Say in our words what goes wrong after the connection was made; other errors are defects and stay as they are."""
@@ -228,18 +222,10 @@ def _line(error: BaseException | None) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _config() -> Config:
-    config = Config()
-    # ConfigParser reads % as the start of an interpolation; a folder may have one in its name.
-    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-async def _run(dsn: str, config: Config) -> None:
+async def _run(dsn: str, config: Config, what: Callable[[Config, str], None], target: str) -> None:
     def migrate(connection: SyncConnection) -> None:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        what(config, target)
 
     migrations = engine(dsn)
     try:
@@ -248,13 +234,6 @@ async def _run(dsn: str, config: Config) -> None:
             await connection.commit()
     finally:
         await migrations.dispose()
-
-
-async def _revision(connection: "Connection") -> str | None:
-    if await connection.fetchval("SELECT to_regclass('public.alembic_version')") is None:
-        return None
-    revision: Any = await connection.fetchval("SELECT version_num FROM public.alembic_version")
-    return None if revision is None else str(revision)
 
 
 async def _ensure_public(connection: "Connection") -> None:
@@ -274,17 +253,4 @@ async def _refuse_strangers(connection: "Connection") -> None:
         raise ConfigError(
             f"The database already has tables named {taken} but no schema revision (alembic_version is missing or"
             " empty); use an empty database, or restore the whole of the old one."
-        )
-
-
-def _refuse_unknown(found: str, known: set[str]) -> None:
-    if found in LEGACY_REVISIONS:
-        raise ConfigError(
-            f"The database is at revision {found} of an older legacy release:"
-            " upgrade with the last legacy release first, then start this server."
-        )
-    if found not in known:
-        raise ConfigError(
-            f"The database is at revision {found}, which this release does not know:"
-            " it belongs to a newer prefect-server or to another program."
         )

@@ -1,6 +1,7 @@
 """The services as processes of their own, by hand and by the supervisor of `dev services`."""
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -46,13 +47,16 @@ async def test_a_service_waits_for_the_schema(machine: Machine, empty_database_u
     await service.line("waiting for the schema: .* run `prefect-server database upgrade`")
     status = await machine.run("database", "status")
     assert await status.wait() == 1
-    assert "is at revision None" in status.lines[-1]
+    assert "is at revisions none (legacy schema) and none (additions), this release needs" in status.lines[-1]
     upgrade = await machine.run("database", "upgrade")
     assert await upgrade.wait() == 0
     await service.url()
     assert await service.stop() == 0
     status = await machine.run("database", "status")
     assert await status.wait() == 0
+    assert re.search(
+        r"ac5747fb571c \(legacy schema\) and \w{12} \(additions\), those of this release", status.lines[-1]
+    )
 
 
 async def test_a_service_without_a_database_says_so(machine: Machine) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server_core.db.revisions import VERSION_TABLES
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -85,6 +87,14 @@ def expected(*, trigrams: bool, additions: bool = True) -> list[str]:
 
 def of_tables(lines: Sequence[str]) -> list[str]:
     """Keep the facts that models state: columns, keys and indexes of our tables."""
+    versions = tuple(f"public.{table}." for table in VERSION_TABLES.values())
     return [
-        line for line in lines if line.startswith(("column", "constraint", "index")) and "alembic_version" not in line
+        line
+        for line in lines
+        if line.startswith(("column", "constraint", "index")) and not line.split(" ")[1].startswith(versions)
     ]
+
+
+def by_table(columns: Sequence[str]) -> list[str]:
+    """Sort columns by their table's name only; those of one table stay in their order."""
+    return sorted(columns, key=lambda line: line.split(" ")[1].rpartition(".")[0])

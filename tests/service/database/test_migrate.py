@@ -1,85 +1,39 @@
 """Which databases are taken, made and refused (schema.md §1, §2), and by whom."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
 
-from server_core.db.migrate import BASELINE, LEGACY_REVISIONS, current_revision, engine, migrations_folder, upgrade
+from server_core.db.migrate import current_revisions, upgrade
+from server_core.db.revisions import BASELINE, LEGACY_REVISIONS, Revisions, head_revisions
 from server_core.db.session import Database
 from server_core.errors import ConfigError
-from tests.service.database.catalog import ADDITIONS, describe, expected
+from tests.service.database.catalog import describe, expected
 from tests.support.cluster import Cluster, connected
 from tests.support.factories import make_flow, make_flow_run
 
+NOTHING = Revisions(legacy=None, additions=None)
 
-async def stamp(dsn: str, revision: str) -> None:
+
+async def stamp(dsn: str, revision: str, table: str = "alembic_version") -> None:
     """Make a database that says it is at a revision and holds nothing else."""
     async with connected(dsn) as connection:
-        await connection.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
-        await connection.execute("INSERT INTO alembic_version VALUES ($1)", revision)
-
-
-async def move(dsn: str, revision: str, *, down: bool = False) -> None:
-    """Bring a database to one revision, as the alembic command would."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations_folder()))
-    config.set_main_option("path_separator", "os")
-
-    def migrate(connection: Connection) -> None:
-        config.attributes["connection"] = connection
-        (command.downgrade if down else command.upgrade)(config, revision)
-
-    migrations = engine(dsn)
-    async with migrations.connect() as connection:
-        await connection.run_sync(migrate)
-        await connection.commit()
-    await migrations.dispose()
-
-
-def newest() -> str | None:
-    """Return the newest revision of this release."""
-    return ScriptDirectory(str(migrations_folder())).get_current_head()
+        await connection.execute(f"CREATE TABLE {table} (version_num varchar(32) PRIMARY KEY)")
+        await connection.execute(f"INSERT INTO {table} VALUES ($1)", revision)
 
 
 async def test_an_empty_database_gets_everything(empty_database_url: str) -> None:
-    assert await current_revision(empty_database_url) is None
+    assert await current_revisions(empty_database_url) == NOTHING
     await upgrade(empty_database_url)
-    assert await current_revision(empty_database_url) == newest()
+    assert await current_revisions(empty_database_url) == head_revisions()
 
 
 async def test_servers_that_start_at_once_do_not_collide(empty_database_url: str) -> None:
     await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
-    assert await current_revision(empty_database_url) == newest()
-
-
-async def test_a_legacy_database_is_taken_as_it_is_and_added_to(empty_database_url: str) -> None:
-    await move(empty_database_url, BASELINE)
-    async with connected(empty_database_url) as connection:
-        before = await describe(connection)
-        trigrams = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
-        assert sorted(before) == sorted(expected(trigrams=trigrams, additions=False))
-    await upgrade(empty_database_url)
-    async with connected(empty_database_url) as connection:
-        found = Counter(await describe(connection))
-    assert found - Counter(before) == Counter(ADDITIONS.read_text(encoding="utf-8").splitlines())
-    assert Counter(before) - found == Counter()
-
-
-async def test_the_way_back_leaves_the_legacy_schema(empty_database_url: str) -> None:
-    await upgrade(empty_database_url)
-    await move(empty_database_url, BASELINE, down=True)
-    async with connected(empty_database_url) as connection:
-        trigrams = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
-        assert sorted(await describe(connection)) == sorted(expected(trigrams=trigrams, additions=False))
-    assert await current_revision(empty_database_url) == BASELINE
+    assert await current_revisions(empty_database_url) == head_revisions()
 
 
 @pytest.mark.parametrize("revision", sorted(LEGACY_REVISIONS)[:2])
@@ -88,13 +42,33 @@ async def test_an_older_legacy_database_is_refused(empty_database_url: str, revi
     with pytest.raises(ConfigError, match="upgrade with the last legacy release first") as caught:
         await upgrade(empty_database_url)
     assert revision in caught.value.message
-    assert await current_revision(empty_database_url) == revision
+    assert await current_revisions(empty_database_url) == Revisions(legacy=revision, additions=None)
+
+
+async def test_a_database_of_another_program_is_refused(empty_database_url: str) -> None:
+    await stamp(empty_database_url, "0123456789ab")
+    with pytest.raises(ConfigError, match=r"0123456789ab.*does not know.*another program"):
+        await upgrade(empty_database_url)
 
 
 async def test_a_newer_database_is_refused(empty_database_url: str) -> None:
-    await stamp(empty_database_url, "0123456789ab")
-    with pytest.raises(ConfigError, match=r"0123456789ab.*does not know"):
+    await upgrade(empty_database_url)
+    async with connected(empty_database_url) as connection:
+        await connection.execute("UPDATE prefect_server_version SET version_num = '0123456789ab'")
+        before = await describe(connection)
+    with pytest.raises(ConfigError, match=r"0123456789ab.*does not know.*newer prefect-server"):
         await upgrade(empty_database_url)
+    assert await current_revisions(empty_database_url) == Revisions(legacy=BASELINE, additions="0123456789ab")
+    async with connected(empty_database_url) as connection:
+        assert await describe(connection) == before
+
+
+async def test_additions_without_a_baseline_are_refused(empty_database_url: str) -> None:
+    newest = str(head_revisions().additions)
+    await stamp(empty_database_url, newest, "prefect_server_version")
+    with pytest.raises(ConfigError, match=f"{newest} but no legacy revision"):
+        await upgrade(empty_database_url)
+    assert await current_revisions(empty_database_url) == Revisions(legacy=None, additions=newest)
 
 
 async def test_tables_without_a_revision_are_refused(empty_database_url: str) -> None:
@@ -124,7 +98,7 @@ async def test_a_failed_upgrade_leaves_nothing(empty_database_url: str) -> None:
         await connection.execute("CREATE SCHEMA utility; CREATE TYPE utility.traversal AS (nothing int)")
     with pytest.raises(Exception, match="traversal"):
         await upgrade(empty_database_url)
-    assert await current_revision(empty_database_url) is None
+    assert await current_revisions(empty_database_url) == NOTHING
     async with connected(empty_database_url) as connection:
         assert [line for line in await describe(connection) if "public." in line] == []
 
@@ -191,4 +165,4 @@ async def test_a_role_that_may_not_create_is_told_so(hostile_url: str, empty_dat
     with pytest.raises(ConfigError, match=r"may not make the schema: .*permission denied") as caught:
         await upgrade(hostile_url)
     assert quote(PASSWORD, safe="") not in caught.value.message
-    assert await current_revision(empty_database_url) is None
+    assert await current_revisions(empty_database_url) == NOTHING

@@ -9,7 +9,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import pytest
 
 from server_core.db.embedded import EmbeddedPostgres
-from server_core.db.migrate import current_revision, wait_until_ready
+from server_core.db.migrate import current_revisions, wait_until_ready
+from server_core.db.revisions import Revisions
 from server_core.errors import ConfigError, Unavailable
 from tests.support.cluster import FAST, connected, with_database
 
@@ -55,7 +56,7 @@ def as_role(dsn: str, role: str, password: str) -> str:
 
 async def test_the_right_password_is_let_in(strict_url: str) -> None:
     await wait_until_ready(strict_url, retry_seconds=0.05, timeout_seconds=0.5)
-    assert await current_revision(strict_url) is None
+    assert await current_revisions(strict_url) == Revisions(legacy=None, additions=None)
 
 
 @pytest.mark.parametrize(

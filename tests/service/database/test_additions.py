@@ -1,0 +1,203 @@
+"""Our additions are a chain of their own: the legacy server still finds its database after them (schema.md §1)."""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+import services.data
+from server_core.cli.readiness import wait_for_schema
+from server_core.config_loader import load_settings
+from server_core.db.migrate import current_revisions, downgrade, engine, upgrade
+from server_core.db.revisions import (
+    BASELINE,
+    LEGACY,
+    VERSION_TABLES,
+    Revisions,
+    chain,
+    head_revisions,
+    migrations_folder,
+)
+from server_core.db.session import Database
+from server_core.errors import ConfigError
+from tests.service.database.catalog import ADDITIONS, describe, expected
+from tests.support.cluster import connected
+from tests.support.factories import make_flow, make_flow_run
+
+LEGACY_ENV = """
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()
+"""
+
+LEGACY_HEAD = f"""
+revision = "{BASELINE}"
+down_revision = None
+
+
+def upgrade():
+    raise AssertionError("the database is there already")
+"""
+
+
+async def migrate(dsn: str, config: Config) -> None:
+    """Upgrade to the end of a chain, without our checks."""
+
+    def work(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    migrations = engine(dsn)
+    try:
+        async with migrations.connect() as connection:
+            await connection.run_sync(work)
+            await connection.commit()
+    finally:
+        await migrations.dispose()
+
+
+async def facts(dsn: str) -> Counter[str]:
+    """Return the schema of a database."""
+    async with connected(dsn) as connection:
+        return Counter(await describe(connection))
+
+
+async def rows(dsn: str) -> list[str]:
+    """Return what a legacy database holds, and its revision."""
+    async with connected(dsn) as connection:
+        found = []
+        for table in ("alembic_version", "flow", "task", "flow_run", "task_run", "task_run_state"):
+            found += await connection.fetch(f"SELECT row_to_json(r)::text AS row FROM {table} AS r ORDER BY 1")
+    return [row["row"] for row in found]
+
+
+@pytest.fixture
+async def legacy_url(empty_database_url: str) -> str:
+    """DSN of a database as the last legacy release left it, with a run."""
+    await migrate(empty_database_url, chain(LEGACY))
+    async with Database(empty_database_url) as database, database.transaction() as session:
+        flow = await make_flow(session, tasks=2, edges=[(0, 1)])
+        await make_flow_run(session, flow=flow, state="Running", version=1)
+    return empty_database_url
+
+
+@pytest.fixture
+def legacy_server(tmp_path: Path) -> Config:
+    """The migrations of a program that knows the legacy chain only, and refuses a revision that it does not know."""
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "env.py").write_text(LEGACY_ENV)
+    (tmp_path / "versions" / "head.py").write_text(LEGACY_HEAD)
+    config = Config()
+    config.set_main_option("script_location", str(tmp_path))
+    config.set_main_option("path_separator", "newline")
+    return config
+
+
+async def test_a_legacy_database_is_taken_as_it_is_and_added_to(legacy_url: str) -> None:
+    before, held = await facts(legacy_url), await rows(legacy_url)
+    async with connected(legacy_url) as connection:
+        trigrams = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')")
+    assert before == Counter(expected(trigrams=trigrams, additions=False))
+    await asyncio.gather(upgrade(legacy_url), upgrade(legacy_url))
+    after = await facts(legacy_url)
+    assert after - before == Counter(ADDITIONS.read_text(encoding="utf-8").splitlines())
+    assert before - after == Counter()
+    assert await rows(legacy_url) == held
+    assert await current_revisions(legacy_url) == head_revisions()
+    assert head_revisions().legacy == BASELINE
+
+
+async def test_the_legacy_server_starts_on_an_upgraded_database(legacy_url: str, legacy_server: Config) -> None:
+    await upgrade(legacy_url)
+    before, held = await facts(legacy_url), await rows(legacy_url)
+    await migrate(legacy_url, legacy_server)
+    assert await facts(legacy_url) == before
+    assert await rows(legacy_url) == held
+    await upgrade(legacy_url)
+    assert await current_revisions(legacy_url) == head_revisions()
+
+
+async def test_the_legacy_server_would_refuse_a_revision_of_ours(legacy_url: str, legacy_server: Config) -> None:
+    async with connected(legacy_url) as connection:
+        await connection.execute("UPDATE alembic_version SET version_num = $1", head_revisions().additions)
+    with pytest.raises(CommandError, match="Can't locate revision"):
+        await migrate(legacy_url, legacy_server)
+
+
+async def test_the_additions_can_be_taken_back_and_made_again(legacy_url: str) -> None:
+    before, held = await facts(legacy_url), await rows(legacy_url)
+    await upgrade(legacy_url)
+    added = await facts(legacy_url)
+    await asyncio.gather(downgrade(legacy_url), downgrade(legacy_url))
+    assert await facts(legacy_url) == before
+    assert await rows(legacy_url) == held
+    assert await current_revisions(legacy_url) == Revisions(legacy=BASELINE, additions=None)
+    await upgrade(legacy_url)
+    assert await facts(legacy_url) == added
+
+
+async def test_nothing_is_taken_back_from_a_newer_database(legacy_url: str) -> None:
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        await connection.execute("UPDATE prefect_server_version SET version_num = 'f'")
+    before = await facts(legacy_url)
+    with pytest.raises(ConfigError, match="newer prefect-server"):
+        await downgrade(legacy_url)
+    assert await facts(legacy_url) == before
+
+
+async def test_without_additions_there_is_nothing_to_take_back(empty_database_url: str) -> None:
+    await downgrade(empty_database_url)
+    assert await facts(empty_database_url) == Counter()
+
+
+async def test_a_service_does_not_wait_for_a_schema_that_never_comes(legacy_url: str) -> None:
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        await connection.execute("UPDATE prefect_server_version SET version_num = 'f'")
+    with pytest.raises(ConfigError, match="newer prefect-server"):
+        await asyncio.wait_for(wait_for_schema(load_settings(), legacy_url), 30)
+
+
+async def test_the_data_api_shows_no_version_table() -> None:
+    with (Path(services.data.__file__).parent / "metadata.yaml").open(encoding="utf-8") as file:
+        (source,) = yaml.safe_load(file)["sources"]
+    tracked = {table["table"]["name"] for table in source["tables"]}
+    assert "flow_run" in tracked
+    assert not tracked & set(VERSION_TABLES.values())
+
+
+async def by_hand(dsn: str, *words: str) -> tuple[int, str]:
+    """Run the alembic command in the folder of the migrations; return its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "alembic.config", "-x", f"dsn={dsn}", *words),
+        cwd=migrations_folder(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+async def test_both_chains_by_hand(empty_database_url: str, database_url: str) -> None:
+    code, said = await by_hand(empty_database_url, "upgrade", "head")
+    assert code != 0
+    assert f"The additions build on {BASELINE}" in said
+    assert await facts(empty_database_url) == Counter()
+    for words in (["-n", "baseline", "upgrade", "head"], ["upgrade", "head"]):
+        code, said = await by_hand(empty_database_url, *words)
+        assert code == 0, said
+    assert "_version" not in (await by_hand(empty_database_url, "check"))[1]
+    assert await facts(empty_database_url) == await facts(database_url)
+    assert await current_revisions(empty_database_url) == head_revisions()
+    assert (await by_hand(empty_database_url, "downgrade", "base"))[0] == 0
+    assert await current_revisions(empty_database_url) == Revisions(legacy=BASELINE, additions=None)
