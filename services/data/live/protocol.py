@@ -84,7 +84,7 @@ class Protocol(ABC):
         try:
             if not isinstance(message, str):
                 raise InvalidInput("Messages are text, not binary.")
-            document = loads(message)
+            document = loads(message, exact=True)
             if not isinstance(document, dict) or not isinstance(document.get("type"), str):
                 raise InvalidInput("A message is a JSON object with a `type`.")
         except InvalidInput as error:
@@ -159,7 +159,7 @@ class TransportProtocol(Protocol):
         if id in self.open:
             return [Close(code=ALREADY_SUBSCRIBED, reason=_short(f"Subscriber for {id} already exists"))]
         try:
-            request = parse_request(payload)
+            request = parse_request(payload, exact=True)
         except InvalidInput as error:
             return self._unreadable(error.message)
         self.open.add(id)
@@ -213,7 +213,7 @@ class LegacyProtocol(Protocol):
         before: list[Step] = [End(id=id)] if id in self.open else []
         self.open.discard(id)
         try:
-            request = parse_request(payload)
+            request = parse_request(payload, exact=True)
         except InvalidInput as error:
             return [*before, Say(text=self._complaint(id, UnexpectedPayload(error.message)))]
         self.open.add(id)
@@ -252,7 +252,8 @@ def _is_id(value: object) -> bool:
 
 
 def _text(type: str, **members: Any) -> str:
-    return json.dumps({"type": type, **members}, separators=(",", ":"))
+    # A client's own fractions, which a pong gives back, were read as Decimal.
+    return json.dumps({"type": type, **members}, separators=(",", ":"), default=float)
 
 
 def _short(reason: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ def told(protocol: Protocol, messages: Sequence[str | bytes]) -> list[Step]:
         (['{"type":"ping"}'], [Say(text='{"type":"pong"}')]),
         (['{"type":"ping","payload":{"a":1}}'], [Say(text='{"type":"pong","payload":{"a":1}}')]),
         (['{"type":"ping","payload":1}'], [NO_OBJECT]),
+        (['{"type":"ping","payload":{"a":0.5}}'], [Say(text='{"type":"pong","payload":{"a":0.5}}')]),
         (['{"type":"pong"}'], []),
         ([SUBSCRIBE], [Close(code=4401, reason="Unauthorized")]),
         ([INIT, SUBSCRIBE], [BEGUN]),
@@ -152,6 +154,14 @@ def test_what_the_server_sends(protocol: Protocol, result: dict[str, str], failu
     assert json.loads(protocol.completion(id)) == {"type": "complete", "id": id}
     assert json.loads(protocol.keep_alive()) == alive
     assert protocol.timed_out() == Close(code=4408, reason="Connection initialisation timeout")
+
+
+@pytest.mark.parametrize(("protocol", "type"), [(TransportProtocol(), "subscribe"), (LegacyProtocol(), "start")])
+def test_fractions_keep_every_digit(protocol: Protocol, type: str) -> None:
+    payload = '{"query":"{ a }","variables":{"x":0.1234567890123456789012345}}'
+    [begun] = told(protocol, [INIT, f'{{"type":"{type}","id":"1","payload":{payload}}}'])
+    assert isinstance(begun, Begin)
+    assert begun.request.variables == {"x": Decimal("0.1234567890123456789012345")}
 
 
 @pytest.mark.parametrize("protocol", [TransportProtocol(), LegacyProtocol()])
