@@ -25,13 +25,18 @@ TIERS = ("unit", "service", "integration")
 FOLDER = pytest.StashKey[Folder]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Make the run's folder in the controller; a worker is told of it."""
     given = getattr(config, "workerinput", {}).get("folder")
     if given is not None:
         config.stash[FOLDER] = Folder(Path(given))
         return
-    config.stash[FOLDER] = Folder.create()
+    config.stash[FOLDER] = folder = Folder.create()
+    if config.option.basetemp is None:
+        # pytest's own place is shared by all runs of a user, and each start of one closes it to other accounts again:
+        # to that of an embedded Postgres, too, which runs as somebody else when we are root.
+        config.option.basetemp = str(folder.path / "tmp")
     # `timeout pytest …` ends us with SIGTERM: leave by the same way as Ctrl-C, so that the database is stopped.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -24,6 +24,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -107,6 +108,10 @@ class EmbeddedPostgres:
             return
         try:
             self._stop_postgres()
+            sockets = _socket_place(self.data)
+            if sockets != self.data:
+                with suppress(OSError):  # it may never have been made
+                    sockets.rmdir()
         finally:
             self._lock.close()
             self._lock = None
@@ -308,13 +313,24 @@ def installed_versions() -> dict[int, Path]:
     return found
 
 
-def _socket_folder(data: Path, user: SystemUser | None) -> Path:
+def _socket_place(data: Path) -> Path:
     """Return where the socket goes: the data folder, or a private one when that path is too long or has a comma."""
     plain = f"{data}/.s.PGSQL.{PORT}"
     if len(os.fsencode(plain)) <= SOCKET_PATH_LIMIT and not set(plain) & set(',"@'):
         return data
     name = hashlib.sha256(os.fsencode(str(data))).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"prefect-server-{os.geteuid()}-{name}"
+    return Path(tempfile.gettempdir()) / f"prefect-server-{os.geteuid()}-{name}"
+
+
+def _socket_folder(data: Path, user: SystemUser | None) -> Path:
+    """Return the folder of the socket, made if it is not there.
+
+    Raises:
+        ConfigError: somebody else has made it.
+    """
+    folder = _socket_place(data)
+    if folder == data:
+        return data
     folder.mkdir(mode=0o700, exist_ok=True)
     if user is not None and folder.stat().st_uid == os.geteuid():
         user.own(folder)
@@ -324,7 +340,7 @@ def _socket_folder(data: Path, user: SystemUser | None) -> Path:
 
 
 def _run(command: Sequence[str], user: SystemUser | None, seconds: float, text: str = "") -> str | None:
-    """Run a program; return None, or the last line of what it said when it failed."""
+    """Run a program; return None, or why it failed: the last line that speaks of an error, else the last of all."""
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=seconds, check=False, **_detached(user)
@@ -334,7 +350,10 @@ def _run(command: Sequence[str], user: SystemUser | None, seconds: float, text: 
     if done.returncode == 0:
         return None
     lines = (done.stderr or done.stdout).strip().splitlines()
-    return lines[-1] if lines else f"{Path(command[0]).name} ended with code {done.returncode}"
+    if not lines:
+        return f"{Path(command[0]).name} ended with code {done.returncode}"
+    # What comes after the error is about cleaning up.
+    return next((line for line in reversed(lines) if re.search(r"\b(?:error|fatal|panic):", line, re.I)), lines[-1])
 
 
 def _detached(user: SystemUser | None) -> dict[str, Any]:
