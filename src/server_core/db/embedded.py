@@ -349,7 +349,7 @@ def _run(command: Sequence[str], user: SystemUser | None, seconds: float, text: 
         return f"{Path(command[0]).name} took more than {seconds:.0f} seconds"
     if done.returncode == 0:
         return None
-    lines = (done.stderr or done.stdout).strip().splitlines()
+    lines: list[str] = (done.stderr or done.stdout).strip().splitlines()
     if not lines:
         return f"{Path(command[0]).name} ended with code {done.returncode}"
     # What comes after the error is about cleaning up.
