@@ -1,9 +1,9 @@
 """The Postgres of our own: kept, locked, recovered, stopped."""
 
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,11 @@ import pytest
 from server_core.db.embedded import EmbeddedPostgres
 from server_core.errors import ConfigError
 from tests.support.cluster import FAST, connected
+
+
+def folders_for_sockets() -> list[str]:
+    """Return the folders that stand in for data folders with too long a path."""
+    return [str(path) for path in Path(tempfile.gettempdir()).glob("prefect-server-*")]
 
 
 @contextmanager
@@ -141,7 +146,7 @@ async def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
         async with connected(dsn) as connection:
             assert await connection.fetchval("SELECT current_user") == "postgres"
     sockets = parse_qs(urlsplit(dsn).query)["host"][0]
-    assert sockets == f"{tmp_path}/{name}/postgres" or not os.path.lexists(sockets)
+    assert sockets == f"{tmp_path}/{name}/postgres" or sockets not in folders_for_sockets()
 
 
 def test_a_missing_package_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
