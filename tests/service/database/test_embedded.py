@@ -1,5 +1,6 @@
 """The Postgres of our own: kept, locked, recovered, stopped."""
 
+import os
 import signal
 import subprocess
 import sys
