@@ -25,11 +25,13 @@ class Limits:
         depth: deepest field, a root field having depth 0 as in the gateway.
         nodes: most fields in one operation.
         document: longest document, in bytes.
+        tokens: longest document, in tokens; checking one of so many takes about a second.
     """
 
     depth: int = 50
     nodes: int = 10_000
     document: int = 2 * 1024 * 1024
+    tokens: int = 50_000
 
     def check_text(self, text: str) -> None:
         """Check a document before it is parsed.

@@ -45,9 +45,6 @@ from services.data.sql.statement import Statement, compile_plan
 
 DOCUMENTS: Final = 1000
 ANSWERS: Final = 50
-TOKENS: Final = 50_000
-"""Longest document that is read; checking one this long takes about a second."""
-
 LARGEST_KEPT_SCRIPT: Final = 5000
 """In values. Longer ones have a place for each cell of long lists of objects, and are hardly ever asked again."""
 
@@ -160,7 +157,7 @@ class Requests:
         """Parse and validate a document."""
         self._limits.check_text(text)
         try:
-            node = parse(text, max_lexical_tokens=TOKENS)
+            node = parse(text, max_lexical_tokens=self._limits.tokens)
         except GraphQLError as error:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
         operations = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]

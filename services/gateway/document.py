@@ -67,10 +67,12 @@ class Documents:
     Attributes:
         stitched: the schema.
         depth_limit: deepest field allowed; a root field has depth 0.
+        token_limit: most tokens of a document, and most comments.
     """
 
     stitched: StitchedSchema
     depth_limit: int
+    token_limit: int = TOKEN_LIMIT
     _plans: BoundedCache[tuple[str, str | None], Plan] = field(
         default_factory=lambda: BoundedCache(entries=_PLANS, weight=_PLANNED_CHARACTERS, heaviest=_LONGEST_PLANNED)
     )
@@ -121,7 +123,7 @@ class Documents:
 
     def _valid(self, text: str) -> DocumentNode:
         try:
-            document = parse(text, max_lexical_tokens=TOKEN_LIMIT, max_comments=TOKEN_LIMIT)
+            document = parse(text, max_lexical_tokens=self.token_limit, max_comments=self.token_limit)
         except GraphQLError as error:
             raise Refusal.of([error], PARSE_FAILED) from error
         problems = validate(self.stitched.schema, document) or exceeding(document, self.depth_limit)

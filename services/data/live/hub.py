@@ -42,6 +42,7 @@ class Hub:
         answer: asks the database; raises DataError.
         min_interval: seconds between two questions of one live query.
         poll_interval: seconds between them where there are no notifications.
+        retry_interval: seconds before a question that could not be put is put again.
         at_once: most questions put at the same time; the others wait, so that ordinary requests find connections.
 
     Attributes:
@@ -56,10 +57,12 @@ class Hub:
         min_interval: float,
         poll_interval: float,
         at_once: int,
+        retry_interval: float = RETRY_SECONDS,
     ) -> None:
         self.answer = answer
         self.min_interval = min_interval
         self.poll_interval = poll_interval
+        self.retry_interval = retry_interval
         self.turn = asyncio.Semaphore(at_once)
         self.wanted = asyncio.Event()
         self.interest: Callable[[], None] = lambda: None
@@ -163,7 +166,7 @@ class _LiveQuery:
             except ConnectionFailed as error:
                 if self._body is None:
                     return self._fail(error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._hub.retry_interval)
                 continue
             except DataError as error:
                 return self._fail(error)

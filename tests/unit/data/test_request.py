@@ -10,9 +10,10 @@ import yaml
 
 from server_core.wire import GraphQLRequest
 from services.data.errors import DataError
-from services.data.request import TOKENS
+from services.data.limits import Limits
+from services.data.request import Requests
 from services.data.sql.fragment import quote
-from tests.unit.data.golden import HERE, requests
+from tests.unit.data.golden import HERE, requests, schema
 
 
 def prepare(
@@ -141,7 +142,11 @@ def test_a_query_of_many_levels_is_refused(query: str) -> None:
 
 
 def test_a_document_of_many_tokens_is_refused() -> None:
-    error = refusal("{ flow { " + "id " * TOKENS + "} }")
+    strict = Requests(schema(), limits=Limits(tokens=50))
+    strict.prepare(GraphQLRequest(query="{ flow { " + "id " * 45 + "} }"))
+    with pytest.raises(DataError) as refused:
+        strict.prepare(GraphQLRequest(query="{ flow { " + "id " * 46 + "} }"))
+    error = refused.value
     assert (error.code, error.path) == ("validation-failed", "$.query")
 
 

@@ -39,7 +39,7 @@ def test_undecodable(text: str) -> None:
 
 
 def test_a_bomb_is_not_inflated() -> None:
-    bomb = pack(b" " * 50_000_000)
+    bomb = pack(b" " * 10_000_000)
     assert len(bomb) < 100_000
     with pytest.raises(PayloadTooLarge, match="larger than 1000000 bytes"):
         inflate_json(bomb, limit=1_000_000)

@@ -1,30 +1,29 @@
-"""Every event equals what the real client 1.4.1 computes: clock kinds, zones, switch days, filters, adjustments.
+"""Events equal what the real client 1.4.1 computes: clock kinds, zones, switch days, filters, adjustments.
 
 The vectors are made by tests.support.schedule_vectors. Demands.md row 21 (P#10678 among its cases), actions.md §6.
+A third of them is compared here; tests/service/towel/test_vectors.py takes all.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections import Counter
 
-from server_core.rules.schedules import parse_schedule
-from tests.support.schedule_cases import Case
-from tests.support.schedule_vectors import vectors
+from tests.support.schedule_vectors import events_of, vectors
 
-
-def events_of(case: Case) -> Sequence[Any]:
-    events = parse_schedule(case["document"]).next(case["n"], after=datetime.fromisoformat(case["after"]))
-    return [[event.start_time.isoformat(), event.parameter_defaults, event.labels] for event in events]
+SHARE = 3
+KINDS = {"IntervalClock", "CronClock", "DatesClock", "RRuleClock"}
 
 
-def test_every_vector() -> None:
-    wrong = [(case, expected, actual) for case, expected in vectors() if (actual := events_of(case)) != expected]
+def test_a_share_of_the_vectors() -> None:
+    wrong = [
+        (case, expected, actual) for case, expected in vectors(share=SHARE) if (actual := events_of(case)) != expected
+    ]
     assert wrong == []
 
 
 def test_there_are_enough_of_them() -> None:
-    known = list(vectors())
+    known, taken = list(vectors()), list(vectors(share=SHARE))
     assert len(known) > 1500
-    kinds = {clock["type"] for case, _ in known for clock in case["document"]["clocks"]}
-    assert kinds == {"IntervalClock", "CronClock", "DatesClock", "RRuleClock"}
+    assert len(taken) > 500
     assert sum(bool(events) for _, events in known) > 1400
+    kinds = Counter(clock["type"] for case, _ in taken for clock in case["document"]["clocks"])
+    assert kinds.keys() == KINDS
+    assert min(kinds.values()) > 50

@@ -55,12 +55,13 @@ class IntervalClock:
         anchor = self.start_date or DEFAULT_ANCHOR
         elapsed = after.astimezone(UTC) - anchor.astimezone(UTC)
         count = elapsed // self.interval + 1 if elapsed >= timedelta(0) else 0
+        end = self.end_date
         while True:
             try:
                 tick = shift(anchor, self.interval * count)
             except OverflowError:
                 return
-            if self.end_date is not None and tick > self.end_date:
+            if end is not None and tick > end:
                 return
             # Counted in elapsed time but stepped on the wall clock, the first ticks may lie before the reference.
             if not count or tick >= after:

@@ -10,14 +10,15 @@ from dateutil import rrule as dateutil_rrule
 
 from server_core.rules.schedules.zones import UTC_ZONE, in_zone
 
-OCCURRENCES_PER_EVALUATION = 100_000
-"""Most occurrences of one rule that one evaluation looks at; a rule with COUNT must be walked from its start."""
+OCCURRENCES_PER_EVALUATION = 25_000
+"""Most occurrences of one rule that one evaluation looks at; one with COUNT and BY parts is walked from its start."""
 
 HORIZON = timedelta(days=100 * 365)
 """How far ahead a rule is followed."""
 
 _YEARS_LEFT = 60
 _LATEST_YEAR = MAXYEAR - _YEARS_LEFT
+_DAYS_OF_YEAR = ("bymonth", "bymonthday", "byyearday", "byweekno", "byeaster")
 
 _UNITS = {
     dateutil_rrule.WEEKLY: timedelta(weeks=1),
@@ -90,25 +91,42 @@ def fast_forward(rule: dateutil_rrule.rrule, reference: datetime) -> dateutil_rr
     """
     unit = _UNITS.get(rule._freq)  # type: ignore[attr-defined]
     start = rule._dtstart  # type: ignore[attr-defined]
-    if unit is None or rule._count is not None or start >= reference:  # type: ignore[attr-defined]
+    count = rule._count  # type: ignore[attr-defined]
+    if unit is None or start >= reference or (count is not None and _selects(rule)):
         return rule
     period = unit * rule._interval  # type: ignore[attr-defined]
     skipped = (reference - start) // period - 1
-    return rule.replace(dtstart=start + period * skipped) if skipped > 0 else rule
+    if skipped <= 0:
+        return rule
+    if count is None:
+        return rule.replace(dtstart=start + period * skipped)
+    # Every period holds one occurrence. The last one is kept, so that a rule that is over needs no form of its own.
+    skipped = min(skipped, count - 1)
+    return rule.replace(dtstart=start + period * skipped, count=count - skipped)
+
+
+def _selects(rule: dateutil_rrule.rrule) -> bool:
+    """Tell whether a rule has BY parts: its periods may then hold any number of occurrences."""
+    return any(value not in (None, ()) for value in rule._original_rule.values())  # type: ignore[attr-defined]
 
 
 def can_occur(rule: dateutil_rrule.rrule) -> bool:
     """Tell whether a rule has any day at all; dateutil would look for 30 February until the year 9999."""
-    if rule._freq not in _UNITS:  # type: ignore[attr-defined]
-        return True
     start = rule._dtstart  # type: ignore[attr-defined]
     weekdays = rule._byweekday  # type: ignore[attr-defined]
     whole_weeks = rule._freq == dateutil_rrule.DAILY and rule._interval % 7 == 0  # type: ignore[attr-defined]
     if whole_weeks and weekdays and start.weekday() not in weekdays:
         return False
     given = rule._original_rule  # type: ignore[attr-defined]
-    if not any(given.get(key) for key in ("bymonth", "bymonthday", "byyearday", "byweekno", "byeaster")):
+    # "The first Monday" is of a year or of a month, by the frequency that is about to be changed.
+    if rule._bynweekday or not any(given.get(key) for key in _DAYS_OF_YEAR):  # type: ignore[attr-defined]
         return True
+    implies_day = (
+        rule._freq in (dateutil_rrule.MONTHLY, dateutil_rrule.YEARLY)
+        and not any(  # type: ignore[attr-defined]
+            given.get(key) for key in (*_DAYS_OF_YEAR[1:], "byweekday")
+        )
+    )
     # The last years of the calendar hold every pair of leap day and weekday, and a search that starts there is short.
     late = rule.replace(
         freq=dateutil_rrule.YEARLY,
@@ -116,6 +134,7 @@ def can_occur(rule: dateutil_rrule.rrule) -> bool:
         count=None,
         until=None,
         bysetpos=None,
+        bymonthday=start.day if implies_day else given.get("bymonthday"),
         dtstart=start.replace(year=_LATEST_YEAR, month=1, day=1),
     )
     return next(iter(late), None) is not None

@@ -30,14 +30,7 @@ def load_zone(name: str) -> ZoneInfo:
 
 def resolve(wall: datetime, zone: ZoneInfo) -> datetime:
     """Return a naive wall time in its zone: the later of two, or moved forward over a gap (actions.md §6.2)."""
-    early = wall.replace(tzinfo=zone, fold=0)
-    late = wall.replace(tzinfo=zone, fold=1)
-    before, after = _offset(early), _offset(late)
-    if before == after:
-        return early
-    if before < after:
-        return in_zone(early, zone)
-    return late
+    return _settled(wall.replace(tzinfo=zone, fold=0), zone)
 
 
 def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
@@ -52,10 +45,11 @@ def shift(moment: datetime, amount: timedelta) -> datetime:
     hourly interval anchored long ago repeats no hour when clocks go back (actions.md §6.2).
     """
     zone = moment.tzinfo
-    if not isinstance(zone, ZoneInfo):
+    if not isinstance(zone, ZoneInfo) or zone is UTC_ZONE:
         return moment + amount
     if amount.days:
-        return resolve(moment.replace(tzinfo=None) + amount, zone)
+        # A sum keeps the zone and counts on its wall clock, without a fold.
+        return _settled(moment + amount, zone)
     return elapse(moment, amount)
 
 
@@ -67,6 +61,17 @@ def elapse(moment: datetime, amount: timedelta) -> datetime:
     """
     moved = (moment.astimezone(UTC) + amount).astimezone(moment.tzinfo)
     return moved.replace(fold=0 if moved.dst() else 1)
+
+
+def _settled(early: datetime, zone: ZoneInfo) -> datetime:
+    """Return what `resolve` does for a time that already has the zone, with fold 0."""
+    if zone is UTC_ZONE:
+        return early
+    late = early.replace(fold=1)
+    before, after = _offset(early), _offset(late)
+    if before == after:
+        return early
+    return in_zone(early, zone) if before < after else late
 
 
 def _offset(moment: datetime) -> timedelta:

@@ -72,7 +72,7 @@ def database() -> Database:
 @pytest.fixture
 async def hub(database: Database) -> AsyncIterator[Hub]:
     """A hub that does not poll, with notifications for `flow`."""
-    hub = Hub(database.answer, min_interval=0, poll_interval=3600, at_once=2)
+    hub = Hub(database.answer, min_interval=0, poll_interval=3600, at_once=2, retry_interval=0)
     hub.cover(frozenset({FLOW}))
     yield hub
     hub.stop()
