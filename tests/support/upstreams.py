@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 from graphql import GraphQLSchema, build_schema, execute, introspection_from_schema, parse, validate
@@ -53,13 +54,15 @@ Resolver = Callable[..., Any]
 Witness = Callable[[GraphQLRequest], Awaitable[None]]
 
 
+@cache
 def stitched(data: str = DATA_SDL, actions: str = ACTIONS_SDL) -> StitchedSchema:
-    """Stitch two schemas given as SDL."""
+    """Stitch two schemas given as SDL; what is returned is shared, so nobody may change it."""
     return stitch(shown(data), shown(actions))
 
 
+@cache
 def shown(sdl: str) -> Introspection:
-    """Return what a service with this schema answers to the introspection query."""
+    """Return what a service with this schema answers to the introspection query; shared likewise."""
     introspection: Introspection = introspection_from_schema(build_schema(sdl))
     return introspection
 
