@@ -7,9 +7,11 @@ async with talking(url, LEGACY) as client:
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -100,6 +102,16 @@ async def connected_to(
     address = url.replace("http", "ws", 1) + path
     async with connect(address, subprotocols=[Subprotocol(each) for each in protocols] or None, **options) as socket:
         yield Client(socket)
+
+
+def narrow(url: str) -> dict[str, Any]:
+    """Return options for a client that takes in little more than it reads, so that a server soon waits for it."""
+    address = urlsplit(url)
+    end = socket.socket()
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    end.connect((address.hostname, address.port))
+    end.setblocking(False)
+    return {"sock": end, "max_size": None, "max_queue": 1, "compression": None}
 
 
 @asynccontextmanager

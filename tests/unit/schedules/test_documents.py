@@ -221,6 +221,7 @@ def test_a_count_is_kept_over_what_is_skipped(unit: timedelta, interval: int) ->
         ("FREQ=YEARLY;BYMONTH=2", "2020-01-29", True),
         ("FREQ=YEARLY;BYYEARDAY=366", "2020-01-30", True),
         ("FREQ=YEARLY;BYWEEKNO=53", "2020-01-30", True),
+        ("FREQ=YEARLY;BYEASTER=1", "2020-01-30", True),
         ("FREQ=YEARLY;BYMONTHDAY=30;BYMONTH=2", "2020-01-30", False),
     ],
 )

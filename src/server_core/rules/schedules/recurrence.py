@@ -19,6 +19,7 @@ HORIZON = timedelta(days=100 * 365)
 _YEARS_LEFT = 60
 _LATEST_YEAR = MAXYEAR - _YEARS_LEFT
 _DAYS_OF_YEAR = ("bymonth", "bymonthday", "byyearday", "byweekno", "byeaster")
+_CHOOSE_DAYS = ("bymonthday", "byyearday", "byweekno", "byeaster", "byweekday")
 
 _UNITS = {
     dateutil_rrule.WEEKLY: timedelta(weeks=1),
@@ -121,12 +122,8 @@ def can_occur(rule: dateutil_rrule.rrule) -> bool:
     # "The first Monday" is of a year or of a month, by the frequency that is about to be changed.
     if rule._bynweekday or not any(given.get(key) for key in _DAYS_OF_YEAR):  # type: ignore[attr-defined]
         return True
-    implies_day = (
-        rule._freq in (dateutil_rrule.MONTHLY, dateutil_rrule.YEARLY)
-        and not any(  # type: ignore[attr-defined]
-            given.get(key) for key in (*_DAYS_OF_YEAR[1:], "byweekday")
-        )
-    )
+    # Without a day of its own it has that of its start.
+    has_day = rule._freq in _UNITS or any(given.get(key) for key in _CHOOSE_DAYS)  # type: ignore[attr-defined]
     # The last years of the calendar hold every pair of leap day and weekday, and a search that starts there is short.
     late = rule.replace(
         freq=dateutil_rrule.YEARLY,
@@ -134,7 +131,7 @@ def can_occur(rule: dateutil_rrule.rrule) -> bool:
         count=None,
         until=None,
         bysetpos=None,
-        bymonthday=start.day if implies_day else given.get("bymonthday"),
+        bymonthday=given.get("bymonthday") if has_day else start.day,
         dtstart=start.replace(year=_LATEST_YEAR, month=1, day=1),
     )
     return next(iter(late), None) is not None

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from server_core.db.session import Database
+from services.data.live.listener import BUSY
 from tests.service.data.live.conftest import Served, Serving
 from tests.service.data.live.test_subscriptions import PROJECTS, add, projects
-from tests.support.live_client import BOTH, LEGACY, TRANSPORT, connected_to, talking
+from tests.support.live_client import BOTH, LEGACY, TRANSPORT, connected_to, narrow, talking
 from tests.support.waiting import wait_until
 
 INIT = {"type": "connection_init"}
@@ -126,9 +127,10 @@ async def test_sockets_are_limited(serving: Serving) -> None:
 
 
 async def test_a_slow_reader_holds_up_nobody_and_gets_the_newest(served: Served, database: Database) -> None:
-    names = [str(number) for number in range(12)]
+    # Fewer than make the table count as written to all the time.
+    names = [str(number) for number in range(BUSY - 2)]
     async with (
-        talking(served.url, max_size=None, max_queue=1, compression=None) as slow,
+        talking(served.url, **narrow(served.url)) as slow,
         talking(served.url, max_size=None) as quick,
     ):
         for client in (slow, quick):
@@ -147,16 +149,19 @@ async def test_a_slow_reader_holds_up_nobody_and_gets_the_newest(served: Served,
 
 async def test_who_never_reads_is_cut_off(serving: Serving, database: Database) -> None:
     async with (
-        serving(live_send_timeout_seconds=0.3) as served,
-        talking(served.url, max_size=None, max_queue=1, compression=None) as dead,
+        serving(live_send_timeout_seconds=0.5) as served,
+        talking(served.url, **narrow(served.url)) as dead,
+        talking(served.url, max_size=None) as quick,
     ):
-        await dead.begin("1", LARGE)
-        await dead.message()
-        number = 0
-        while served.service.sockets._open:
-            await add(database, str(number), description="x" * 3_000_000)
-            number += 1
-        assert not served.service._hub.tables()
+        for client in (dead, quick):
+            await client.begin("1", LARGE)
+            await client.data()
+        for number in range(5):
+            await add(database, str(number), description="x" * 1_000_000)
+            await quick.data()
+        await wait_until(lambda: served.service.sockets._open == 1, seconds=20, what="the end of the one")
+        await quick.end("1")
+        await wait_until(lambda: not served.service._hub.tables(), seconds=20, what="the end of the live query")
         dead.socket.transport.abort()
 
 
