@@ -1,4 +1,4 @@
-"""Every event of every vector equals what the real client 1.4.1 computes; a third of them is also a unit test.
+"""Every event of every vector equals what the real client 1.4.1 computes; a fifth of them is also a unit test.
 
 No service is needed: it is here for its length, some seconds.
 """
