@@ -119,6 +119,8 @@ def read_metadata(text: str, *, name: str = "metadata") -> Metadata:
         line = mark.line + 1 if mark else text[:position].count("\n") + 1
         place = f"line {line}"
         raise ConfigError(f"{name} {place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    except RecursionError:
+        raise ConfigError(f"{name} line 1: nested too deeply") from None
     return _Reader(name).metadata(document)
 
 

@@ -74,3 +74,8 @@ def test_mistakes_are_refused_with_their_line(text: str, complaint: str) -> None
     with pytest.raises(ConfigError) as refused:
         build_schema(track(CATALOG, read_metadata(text)))
     assert str(refused.value).removeprefix("metadata").strip().startswith(complaint)
+
+
+def test_metadata_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(ConfigError, match="metadata line 1: nested too deeply"):
+        read_metadata("[" * 20_000)
