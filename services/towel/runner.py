@@ -90,6 +90,7 @@ class Runner:
         """Start no more passes, let those in progress finish for a moment, and give the leases back."""
         if self._scheduler.running:
             self._scheduler.remove_all_jobs()
+            await asyncio.sleep(0)  # passes that were handed over just now begin, and are among these
             passes = set(self._passes)
             if passes:
                 _, late = await asyncio.wait(passes, timeout=self._stop_seconds)
@@ -149,6 +150,9 @@ class Runner:
         self._passes.add(task)
         try:
             await self._timed(loop)
+        except asyncio.CancelledError:
+            # By stop, or with the whole process. APScheduler would log it as an error of the pass.
+            logger.warning("%s was cut short: the towel stops", loop.name)
         finally:
             self._passes.discard(task)
 

@@ -150,7 +150,9 @@ async def test_stop_waits_for_the_pass(context: ActionContext, leases: Leases) -
     await stopping
 
 
-async def test_stop_cancels_a_pass_that_does_not_end(context: ActionContext, leases: Leases) -> None:
+async def test_stop_cancels_a_pass_that_does_not_end(
+    context: ActionContext, leases: Leases, caplog: pytest.LogCaptureFixture
+) -> None:
     began = asyncio.Event()
     ended: list[str] = []
 
@@ -164,8 +166,23 @@ async def test_stop_cancels_a_pass_that_does_not_end(context: ActionContext, lea
     runner = Runner([Probe(work)], context, leases=leases, grace=Grace(timedelta(0)), stop_seconds=0.05)
     runner.start()
     await began.wait()
-    await runner.stop()
+    with caplog.at_level(logging.WARNING):
+        await runner.stop()
     assert ended == ["cancelled"]
+    assert [record.getMessage() for record in caplog.records] == ["Probe was cut short: the towel stops"]
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_stop_may_come_as_soon_as_the_start(
+    context: ActionContext, leases: Leases, caplog: pytest.LogCaptureFixture, rounds: int
+) -> None:
+    runner = runner_of(context, leases, Probe())
+    runner.start()
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    with caplog.at_level(logging.WARNING):
+        await runner.stop()
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
