@@ -41,10 +41,11 @@ class TrackedTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tracked:
-    """Everything that is shown."""
+    """Everything that is shown; `places` says where in the metadata each function stands."""
 
     tables: Mapping[QualifiedName, TrackedTable]
     functions: tuple[Function, ...]
+    places: Mapping[QualifiedName, str] = field(default_factory=dict, compare=False)
 
 
 def track(catalog: Catalog, metadata: Metadata) -> Tracked:
@@ -76,7 +77,8 @@ def track(catalog: Catalog, metadata: Metadata) -> Tracked:
             raise ConfigError(f"{wanted.where}: function {wanted.name} is listed twice")
         if not function.volatile:
             functions.append(function)
-    return Tracked(tables=tables, functions=tuple(functions))
+    places = {wanted.name: wanted.where for wanted in metadata.functions}
+    return Tracked(tables=tables, functions=tuple(functions), places=places)
 
 
 def _relationships(

@@ -60,7 +60,9 @@ def build_schema(tracked: Tracked, *, mutations: bool = False) -> Schema:
         return _schema(tracked, mutations=mutations)
     except TypeError as error:
         # A table named like a scalar (`date`), or like what is derived from another (`flow` and `flow_bool_exp`).
-        raise ConfigError(f"metadata: two different types would have the same name: {error}") from None
+        named = [table.where for name, table in tracked.tables.items() if f"'{base_name(name)}'" in str(error)]
+        where = named[0] if named else "metadata"
+        raise ConfigError(f"{where}: two different types would have the same name: {error}") from None
 
 
 def _schema(tracked: Tracked, *, mutations: bool) -> Schema:
@@ -86,14 +88,16 @@ class _OutputTypes:
     def query_root(self) -> GraphQLObjectType:
         """Return the type with a field for everything that can be asked."""
         fields: dict[str, GraphQLField] = {}
+        where = ""
 
         def add(name: str, binding: Binding, type: GraphQLOutputType, arguments: dict[str, GraphQLArgument]) -> None:
             if name in fields:
-                raise ConfigError(f"metadata: two tracked tables or functions would both be the field {name}")
+                raise ConfigError(f"{where}: two tracked tables or functions would both be the field {name}")
             self._bindings[QUERY_ROOT, name] = binding
             fields[name] = GraphQLField(type, arguments)
 
         for table in self._tracked.tables.values():
+            where = table.where
             name = base_name(table.table.name)
             arguments = self._inputs.rows_arguments(table)
             add(name, ListRoot(table=table), _list_of(self.row(table)), arguments)
@@ -101,6 +105,7 @@ class _OutputTypes:
             if shown_key(table):
                 add(f"{name}_by_pk", ByKeyRoot(table=table), self.row(table), self._inputs.key_arguments(table))
         for function in self._tracked.functions:
+            where = self._tracked.places[function.name]
             table = self._tracked.tables[function.returns]
             name = base_name(function.name)
             arguments = self._inputs.function_arguments(function, table)
@@ -205,9 +210,12 @@ def _check_names(tracked: Tracked) -> None:
             raise ConfigError(f"{table.where}: table {table.table.name} has no column that GraphQL can name")
     for function in tracked.functions:
         if not is_valid(base_name(function.name)):
-            raise ConfigError(f"metadata: function {function.name} has a name that GraphQL cannot spell")
+            raise ConfigError(
+                f"{tracked.places[function.name]}: function {function.name} has a name that GraphQL cannot spell"
+            )
         for argument in function.arguments:
             if argument.name and not is_valid(argument.name) and not argument.has_default:
+                where = tracked.places[function.name]
                 raise ConfigError(
-                    f"metadata: argument {argument.name} of {function.name}: GraphQL cannot spell the name"
+                    f"{where}: argument {argument.name} of {function.name}: GraphQL cannot spell the name"
                 )

@@ -54,7 +54,7 @@ def mutation_root(
 
     def add(name: str, binding: Binding, type: GraphQLOutputType, arguments: dict[str, GraphQLArgument]) -> None:
         if name in fields:
-            raise ConfigError(f"metadata: two tracked tables would both have the mutation {name}")
+            raise ConfigError(f"{table.where}: two tracked tables would both have the mutation {name}")
         bindings[MUTATION_ROOT, name] = binding
         fields[name] = GraphQLField(type, dict(sorted(arguments.items())))
 

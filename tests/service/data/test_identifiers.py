@@ -128,7 +128,7 @@ async def test_a_table_that_cannot_be_spelled_is_refused_with_the_line(serve: Se
 
 @pytest.mark.parametrize("name", ["date", "order_by", "Int", "a_bool_exp", "query_root"])
 async def test_a_table_that_is_named_like_something_else_is_refused(serve: Serve, name: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"^metadata\.yaml line 3: "):
         await serve(
             f"CREATE TABLE a (id integer, day date); CREATE TABLE {quoted(name)} (id integer)",
             [{"table": "a"}, {"table": name}],
@@ -164,8 +164,17 @@ async def test_an_argument_that_cannot_be_spelled_keeps_its_default_or_is_refuse
         AS 'SELECT * FROM a WHERE id = x + "my arg"';"""
     service = await serve(made + function.format(name="f", default=" DEFAULT 1"), [{"table": "a"}], "f")
     assert await ask(service, "{ f(args: {x: 1}) { id } }") == {"f": [{"id": 2}]}
-    with pytest.raises(ConfigError, match="my arg"):
+    with pytest.raises(ConfigError, match=r"^metadata\.yaml line \d+: argument my arg"):
         await serve(function.format(name="g", default=""), [{"table": "a"}], "g")
+
+
+async def test_a_function_that_cannot_be_shown_is_refused_with_the_line(serve: Serve) -> None:
+    made = """CREATE TABLE a (id integer); CREATE TABLE f (id integer);
+        CREATE FUNCTION {name}() RETURNS SETOF a LANGUAGE sql STABLE AS 'SELECT * FROM a';"""
+    with pytest.raises(ConfigError, match=r"^metadata\.yaml line \d+: function public\.my f has a name"):
+        await serve(made.format(name='"my f"'), [{"table": "a"}], "my f")
+    with pytest.raises(ConfigError, match=r"^metadata\.yaml line \d+: two tracked tables or functions .* the field f$"):
+        await serve("DROP TABLE a, f CASCADE;" + made.format(name="f"), [{"table": "a"}, {"table": "f"}], "f")
 
 
 async def test_a_function_of_several_forms_is_refused(serve: Serve) -> None:
