@@ -76,6 +76,14 @@ class SetFlowGroupRunConfigInput:
     run_config: JSON | None
 
 
+@strawberry.input(name="set_flow_group_settings_input")
+class SetFlowGroupSettingsInput:
+    """Settings of a flow group that count instead of the server's; null removes one, others stay (our own)."""
+
+    flow_group_id: UUID
+    settings: JSON
+
+
 @strawberry.input(name="set_flow_group_schedule_input")
 class SetFlowGroupScheduleInput:
     """A schedule for a flow group; lists that are omitted or null are empty."""
@@ -136,6 +144,17 @@ class Mutation:
         return SuccessPayload(
             success=await flow_groups.set_flow_group_run_config(
                 info.context.actions, flow_group_id=input.flow_group_id, run_config=input.run_config
+            )
+        )
+
+    @strawberry.mutation
+    async def set_flow_group_settings(
+        self, info: ActionInfo, input: SetFlowGroupSettingsInput
+    ) -> SuccessPayload | None:
+        """Change settings of a flow group."""
+        return SuccessPayload(
+            success=await flow_groups.set_flow_group_settings(
+                info.context.actions, flow_group_id=input.flow_group_id, settings=input.settings
             )
         )
 

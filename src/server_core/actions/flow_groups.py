@@ -14,6 +14,7 @@ from server_core.actions.removal import delete_runs_of_flows
 from server_core.actions.schedules import schedule_runs_in
 from server_core.errors import InvalidInput
 from server_core.rules.arguments import require
+from server_core.rules.group_settings import check_group_settings
 from server_core.rules.schedules.groups import CronClockInput, IntervalClockInput, group_schedule_document
 from server_core.store import flow_groups as store
 from server_core.store import flows
@@ -52,6 +53,35 @@ async def set_flow_group_run_config(context: ActionContext, *, flow_group_id: UU
     require(flow_group_id=flow_group_id)
     async with context.database.transaction() as session:
         return bool(await store.update_run_config(session, flow_group_id=flow_group_id, run_config=run_config))
+
+
+async def set_flow_group_settings(context: ActionContext, *, flow_group_id: UUID, settings: object) -> bool:
+    """Set the keys that are given, remove those that are null, keep all others (an operation of our own).
+
+    `heartbeat_enabled` is written into the group's flows as well, where running clients look (§9.4).
+
+    Args:
+        context: the seams.
+        flow_group_id: the group.
+        settings: known keys and their values, see rules.group_settings.
+
+    Raises:
+        InvalidInput: an unknown key or a bad value; nothing changes.
+    """
+    require(flow_group_id=flow_group_id)
+    changes = check_group_settings(settings)
+    async with context.database.transaction() as session:
+        found = await store.merge_settings(
+            session,
+            flow_group_id=flow_group_id,
+            settings={key: value for key, value in changes.items() if value is not None},
+            removed=[key for key, value in changes.items() if value is None],
+        )
+        if found and "heartbeat_enabled" in changes:
+            await store.set_heartbeat_of_flows(
+                session, flow_group_id=flow_group_id, enabled=changes["heartbeat_enabled"]
+            )
+    return bool(found)
 
 
 async def set_flow_group_schedule(

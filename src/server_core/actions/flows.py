@@ -2,7 +2,7 @@
 service; registration itself is in actions.registration.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from server_core.db.session import WriteSession
 from server_core.errors import InvalidInput, NotFound
 from server_core.rules import flows as rules
 from server_core.rules.arguments import require
+from server_core.rules.group_settings import heartbeat_switch
 from server_core.states import make_state
 from server_core.store import flow_groups
 from server_core.store import flows as store
@@ -105,12 +106,17 @@ async def update_flow_project(context: ActionContext, *, flow_id: UUID, project_
 
 
 async def set_flow_heartbeat(context: ActionContext, *, flow_id: UUID, enabled: bool) -> bool:
-    """Turn the watching of heartbeats on or off for the flow's whole group; return True.
+    """Turn heartbeats and the watching of them on or off for the flow's whole group; return True.
+
+    It is written into the group's flows as well: running clients look there (§9.4).
 
     Raises:
         NotFound: unknown flow.
     """
-    return await _set_switches(context, flow_id, {"heartbeat_enabled": enabled, "disable_heartbeat": not enabled})
+    async with context.database.transaction() as session:
+        flow_group_id = await _set_switches(session, flow_id, heartbeat_switch(enabled))
+        await flow_groups.set_heartbeat_of_flows(session, flow_group_id=flow_group_id, enabled=enabled)
+    return True
 
 
 async def set_flow_lazarus_process(context: ActionContext, *, flow_id: UUID, enabled: bool) -> bool:
@@ -119,7 +125,9 @@ async def set_flow_lazarus_process(context: ActionContext, *, flow_id: UUID, ena
     Raises:
         NotFound: unknown flow.
     """
-    return await _set_switches(context, flow_id, {"lazarus_enabled": enabled})
+    async with context.database.transaction() as session:
+        await _set_switches(session, flow_id, {"lazarus_enabled": enabled})
+    return True
 
 
 async def delete_flow(context: ActionContext, *, flow_id: UUID) -> bool:
@@ -184,9 +192,10 @@ async def activate_schedule_in(session: WriteSession, context: ActionContext, *,
     return Activation(activated=True, changes=planned.changes)
 
 
-async def _set_switches(context: ActionContext, flow_id: UUID, settings: dict[str, bool]) -> bool:
+async def _set_switches(session: WriteSession, flow_id: UUID, settings: Mapping[str, bool | None]) -> UUID:
+    """Overlay switches on the settings of a flow's group and return the group."""
     require(flow_id=flow_id)
-    async with context.database.transaction() as session:
-        if not await flow_groups.merge_settings_of_flow(session, flow_id=flow_id, settings=settings):
-            raise NotFound(f"Invalid flow: {flow_id} does not exist.")
-    return True
+    flow_group_id = await flow_groups.merge_settings_of_flow(session, flow_id=flow_id, settings=settings)
+    if flow_group_id is None:
+        raise NotFound(f"Invalid flow: {flow_id} does not exist.")
+    return flow_group_id

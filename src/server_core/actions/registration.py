@@ -18,6 +18,7 @@ from server_core.flow_document import Edge, Task
 from server_core.rules import flows as rules
 from server_core.rules.arguments import require
 from server_core.rules.compression import inflate_json
+from server_core.rules.group_settings import inherited_flow_settings
 from server_core.store import flow_groups, locks, tasks
 from server_core.store import flows as store
 
@@ -77,6 +78,7 @@ async def create_flow(
                 version_group_id=group_name,
                 version=await store.next_version(session, tenant_id=tenant_id, version_group_id=group_name),
                 description=description,
+                settings=inherited_flow_settings(None if group is None else group["settings"]),
             )
             await _insert_graph(session, context, flow.tasks, flow.edges, flow_id=flow_id, tenant_id=tenant_id)
             has_schedule = flow.schedule is not None or (group is not None and group["schedule"] is not None)
@@ -167,7 +169,9 @@ async def _find_version_group(session: WriteSession, project_id: UUID, name: str
 
 async def _already_registered(session: WriteSession, group: Row | None, idempotency_key: str | None) -> UUID | None:
     """Return the flow that a repeated registration made before: only the key before this one counts."""
-    if group is None or not idempotency_key or group["settings"].get("idempotency_key") != idempotency_key:
+    if group is None or not idempotency_key or not isinstance(group["settings"], dict):
+        return None
+    if group["settings"].get("idempotency_key") != idempotency_key:
         return None
     return await store.find_latest_of_group(session, flow_group_id=group["id"])
 

@@ -1,10 +1,15 @@
 """SQL on table flow_group. Called by actions.flow_groups and actions.registration inside their transactions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from server_core.db.session import ReadSession, Row, WriteSession
+
+_MERGED_SETTINGS = """
+    (CASE WHEN jsonb_typeof(settings) = 'object' THEN settings ELSE '{}'::jsonb END || $2::jsonb) - $3::text[]
+"""
+"""The settings under keys `$2` and without keys `$3`; what is no object (an adopted database may hold it) has none."""
 
 
 async def find_flow_group(session: ReadSession, *, tenant_id: UUID, name: str) -> Row | None:
@@ -33,22 +38,59 @@ async def insert_flow_group(session: WriteSession, *, tenant_id: UUID, name: str
     return flow_group_id
 
 
-async def merge_settings(session: WriteSession, *, flow_group_id: UUID, settings: dict[str, Any]) -> int:
-    """Overlay keys on the settings of a flow group; return how many rows matched."""
+async def merge_settings(
+    session: WriteSession, *, flow_group_id: UUID, settings: Mapping[str, Any], removed: Sequence[str] = ()
+) -> int:
+    """Overlay keys on the settings of a flow group and remove others; return how many rows matched."""
     return await session.execute(
-        "UPDATE flow_group SET settings = settings || $2::jsonb WHERE id = $1", flow_group_id, settings
+        f"UPDATE flow_group SET settings = {_MERGED_SETTINGS} WHERE id = $1",  # noqa: S608 - a constant
+        flow_group_id,
+        settings,
+        removed,
     )
 
 
-async def merge_settings_of_flow(session: WriteSession, *, flow_id: UUID, settings: dict[str, Any]) -> int:
-    """Overlay keys on the settings of a flow's group; return how many rows matched."""
-    return await session.execute(
-        """
-        UPDATE flow_group SET settings = settings || $2::jsonb
+async def merge_settings_of_flow(session: WriteSession, *, flow_id: UUID, settings: Mapping[str, Any]) -> UUID | None:
+    """Overlay keys on the settings of a flow's group; return the group, None if there is no such flow."""
+    flow_group_id: UUID | None = await session.fetch_value(
+        f"""
+        UPDATE flow_group SET settings = {_MERGED_SETTINGS}
         WHERE id = (SELECT flow_group_id FROM flow WHERE id = $1)
-        """,
+        RETURNING id
+        """,  # noqa: S608 - a constant
         flow_id,
         settings,
+        (),
+    )
+    return flow_group_id
+
+
+async def set_heartbeat_of_flows(session: WriteSession, *, flow_group_id: UUID, enabled: bool | None) -> int:
+    """Say in the group's flows, where running clients look, whether heartbeats are on; None: say nothing.
+
+    The caller holds the group's lock. Other keys of a flow's settings stay; flows that say so already are not touched.
+
+    Returns:
+        How many flows were changed.
+    """
+    return await session.execute(
+        """
+        WITH stale AS (
+            SELECT id FROM flow
+            WHERE flow_group_id = $1 AND settings -> 'heartbeat_enabled' IS DISTINCT FROM to_jsonb($2::boolean)
+            ORDER BY id
+            FOR NO KEY UPDATE
+        )
+        UPDATE flow SET settings = CASE
+            WHEN $2::boolean IS NULL THEN settings - 'heartbeat_enabled'
+            WHEN jsonb_typeof(settings) = 'object'
+            THEN settings || jsonb_build_object('heartbeat_enabled', $2::boolean)
+            ELSE jsonb_build_object('heartbeat_enabled', $2::boolean)
+        END
+        WHERE id IN (SELECT id FROM stale)
+        """,
+        flow_group_id,
+        enabled,
     )
 
 

@@ -82,15 +82,16 @@ async def insert_flow(
     version_group_id: str,
     version: int,
     description: str | None,
+    settings: dict[str, Any],
 ) -> UUID:
     """Insert the row of a flow, unarchived and with an inactive schedule; return its id."""
     flow_id: UUID = await session.fetch_value(
         """
         INSERT INTO flow (
             tenant_id, project_id, flow_group_id, version_group_id, version, name, description, core_version,
-            parameters, environment, run_config, storage, schedule, serialized_flow
+            parameters, environment, run_config, storage, schedule, serialized_flow, settings
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         RETURNING id
         """,
         tenant_id,
@@ -107,6 +108,7 @@ async def insert_flow(
         flow.storage,
         flow.schedule,
         flow.document,
+        settings,
     )
     return flow_id
 

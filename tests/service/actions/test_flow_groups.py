@@ -169,6 +169,68 @@ async def test_removing_the_schedule(context: ActionContext, database: Database,
     assert (await fetch_one(database, "flow", flow.id))["is_schedule_active"]
 
 
+async def test_settings_are_set_kept_and_removed(context: ActionContext, database: Database, flow: Flow) -> None:
+    await execute(database, "UPDATE flow_group SET settings = $1", {"other": 1, "lazarus_enabled": True})
+
+    async def change(settings: dict[str, Any]) -> Any:
+        assert await flow_groups.set_flow_group_settings(context, flow_group_id=flow.flow_group_id, settings=settings)
+        return (await group(database, flow))["settings"]
+
+    assert await change({"lazarus_enabled": False, "resurrection_attempt_limit": 0}) == {
+        "other": 1,
+        "lazarus_enabled": False,
+        "resurrection_attempt_limit": 0,
+    }
+    assert await change({"lazarus_enabled": None, "heartbeat_timeout_seconds": 0.5, "late_policy": None}) == {
+        "other": 1,
+        "resurrection_attempt_limit": 0,
+        "heartbeat_timeout_seconds": 0.5,
+    }
+    assert await change({"resurrection_attempt_limit": None, "heartbeat_timeout_seconds": None}) == {"other": 1}
+    assert await change({}) == {"other": 1}
+    await execute(database, "UPDATE flow_group SET settings = '[1]'")
+    assert await change({"late_policy": "latest_only"}) == {"late_policy": "latest_only"}
+
+
+async def test_the_heartbeat_setting_reaches_the_clients(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """§9.4: they look at the flow's settings; with the setting removed, flows say nothing again."""
+    await execute(database, "UPDATE flow SET settings = $1", {"mine": 1})
+    for enabled, told in (
+        (False, {"mine": 1, "heartbeat_enabled": False}),
+        (True, {"mine": 1, "heartbeat_enabled": True}),
+        (None, {"mine": 1}),
+    ):
+        assert await flow_groups.set_flow_group_settings(
+            context, flow_group_id=flow.flow_group_id, settings={"heartbeat_enabled": enabled}
+        )
+        assert (await fetch_one(database, "flow", flow.id))["settings"] == told
+        stored = (await group(database, flow))["settings"]
+        assert (stored.get("heartbeat_enabled"), stored.get("disable_heartbeat")) == (
+            enabled,
+            None if enabled is None else not enabled,
+        )
+        assert len({"heartbeat_enabled", "disable_heartbeat"} & set(stored)) == (0 if enabled is None else 2)
+    before = await fetch_one(database, "flow", flow.id)
+    await flow_groups.set_flow_group_settings(
+        context, flow_group_id=flow.flow_group_id, settings={"lazarus_enabled": False}
+    )
+    assert await fetch_one(database, "flow", flow.id) == before
+
+
+@pytest.mark.parametrize(
+    "settings", [None, [], "x", {"nonsense": 1}, {"lazarus_enabled": False, "late_policy": "never"}]
+)
+async def test_bad_settings_change_nothing(
+    context: ActionContext, database: Database, flow: Flow, settings: Any
+) -> None:
+    before = await group(database, flow)
+    with pytest.raises(InvalidInput):
+        await flow_groups.set_flow_group_settings(context, flow_group_id=flow.flow_group_id, settings=settings)
+    assert await group(database, flow) == before
+
+
 async def test_deleting(context: ActionContext, database: Database, flow: Flow) -> None:
     await make_flow_run(database, flow)
     assert await flow_groups.delete_flow_group(context, flow_group_id=flow.flow_group_id) is True
@@ -184,11 +246,14 @@ async def test_unknown_groups(context: ActionContext) -> None:
         await flow_groups.set_flow_group_description(context, flow_group_id=unknown, description="x"),
         await flow_groups.set_flow_group_labels(context, flow_group_id=unknown, labels=[]),
         await flow_groups.set_flow_group_run_config(context, flow_group_id=unknown, run_config={}),
+        await flow_groups.set_flow_group_settings(
+            context, flow_group_id=unknown, settings={"heartbeat_enabled": False}
+        ),
         await flow_groups.set_flow_group_schedule(context, flow_group_id=unknown),
         await flow_groups.delete_flow_group_schedule(context, flow_group_id=unknown),
         await flow_groups.delete_flow_group(context, flow_group_id=unknown),
     ]
-    assert answers == [False] * 7
+    assert answers == [False] * 8
 
 
 @pytest.mark.parametrize("missing", [None, ""])
@@ -198,6 +263,7 @@ async def test_ids_are_required(context: ActionContext, missing: Any) -> None:
         flow_groups.set_flow_group_description(context, flow_group_id=missing, description="x"),
         flow_groups.set_flow_group_labels(context, flow_group_id=missing, labels=[]),
         flow_groups.set_flow_group_run_config(context, flow_group_id=missing, run_config={}),
+        flow_groups.set_flow_group_settings(context, flow_group_id=missing, settings={}),
         flow_groups.set_flow_group_schedule(context, flow_group_id=missing),
         flow_groups.delete_flow_group_schedule(context, flow_group_id=missing),
         flow_groups.delete_flow_group(context, flow_group_id=missing),

@@ -49,6 +49,9 @@ async def test_everything_at_once(database_url: str, seed: int) -> None:
             lambda flow_id: flows.set_schedule_inactive(context, flow_id=flow_id),
             lambda flow_id: flows.delete_flow(context, flow_id=flow_id),
             lambda flow_id: flows.set_flow_heartbeat(context, flow_id=flow_id, enabled=False),
+            lambda _: flow_groups.set_flow_group_settings(
+                context, flow_group_id=group["id"], settings={"heartbeat_enabled": None}
+            ),
             lambda flow_id: runs.create_flow_run(context, flow_id=flow_id),
             lambda flow_id: schedule_flow_runs(context, flow_ids=[flow_id, *known]),
             lambda flow_id: registration.register_tasks(

@@ -15,7 +15,7 @@ from server_core.actions.states import FlowRunStateInput, set_flow_run_states
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, NotFound
 from tests.support import factories
-from tests.support.factories import Flow
+from tests.support.factories import Flow, Tenant
 from tests.support.rows import execute, fetch_all, fetch_one, make_flow, make_flow_run
 
 HOURLY = {"clocks": [{"type": "IntervalClock", "interval": 3_600_000_000, "start_date": None}]}
@@ -227,10 +227,34 @@ async def test_switches_are_kept_in_the_group(context: ActionContext, database: 
         "disable_heartbeat": False,
         "lazarus_enabled": False,
     }
-    assert (await fetch_one(database, "flow", flow.id))["settings"] == {}
     for switch in (flows.set_flow_heartbeat, flows.set_flow_lazarus_process):
         with pytest.raises(NotFound):
             await switch(context, flow_id=uuid4(), enabled=True)
+
+
+async def test_the_heartbeat_switch_reaches_the_clients(context: ActionContext, database: Database) -> None:
+    """§9.4: they look at the flow. All flows of the group are told, nothing else in their settings changes."""
+    flow = await make_flow(database, settings={"mine": [1]})
+    async with database.transaction() as session:
+        tenant = Tenant(id=flow.tenant_id, project_id=flow.project_id)
+        sibling = await factories.make_flow(
+            session, tenant=tenant, flow_group_id=flow.flow_group_id, archived=True, settings=["garbage"]
+        )
+    stranger = await make_flow(database)
+
+    async def settings(flow_id: UUID) -> Any:
+        return (await fetch_one(database, "flow", flow_id))["settings"]
+
+    for enabled in (False, True):
+        assert await flows.set_flow_heartbeat(context, flow_id=flow.id, enabled=enabled)
+        assert await settings(flow.id) == {"mine": [1], "heartbeat_enabled": enabled}
+        assert await settings(sibling.id) == {"heartbeat_enabled": enabled}
+        assert await settings(stranger.id) == {}
+    before = await fetch_one(database, "flow", flow.id)
+    assert await flows.set_flow_heartbeat(context, flow_id=flow.id, enabled=True)
+    assert await fetch_one(database, "flow", flow.id) == before
+    assert await flows.set_flow_lazarus_process(context, flow_id=flow.id, enabled=False)
+    assert await fetch_one(database, "flow", flow.id) == before
 
 
 @pytest.mark.parametrize("count", [0, 3, 4])

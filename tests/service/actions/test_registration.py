@@ -263,6 +263,19 @@ async def test_versions_start_again_when_all_are_deleted(
     assert (row["version"], row["flow_group_id"]) == (1, group)
 
 
+async def test_a_new_version_inherits_that_heartbeats_are_off(
+    context: ActionContext, database: Database, tenant: Tenant
+) -> None:
+    """§9.4: running clients look at the flow, so a flow that joins a silent group says so from the start."""
+    first = await create(context, tenant)
+    await flows.set_flow_heartbeat(context, flow_id=first, enabled=False)
+    second = await create(context, tenant)
+    assert (await flow_row(database, second))["settings"] == {"heartbeat_enabled": False}
+    await flows.set_flow_heartbeat(context, flow_id=second, enabled=True)
+    third = await create(context, tenant)
+    assert (await flow_row(database, third))["settings"] == {}
+
+
 @pytest.mark.parametrize(
     ("keys", "versions"),
     [

@@ -29,7 +29,7 @@ from server_core.db.session import Database
 from server_core.errors import ConfigError
 from tests.service.database.catalog import ADDITIONS, describe, expected
 from tests.support.cluster import connected
-from tests.support.factories import make_flow, make_flow_run
+from tests.support.factories import insert_flow_group, make_flow, make_flow_run, make_tenant
 
 LEGACY_ENV = """
 from alembic import context
@@ -143,6 +143,36 @@ async def test_the_additions_can_be_taken_back_and_made_again(legacy_url: str) -
     assert await current_revisions(legacy_url) == Revisions(legacy=BASELINE, additions=None)
     await upgrade(legacy_url)
     assert await facts(legacy_url) == added
+
+
+async def test_flows_are_told_that_their_heartbeats_are_off(legacy_url: str) -> None:
+    """The legacy switch wrote to the group only, clients look at the flow (actions.md §9.4)."""
+    silent = {"heartbeat_enabled": False, "disable_heartbeat": True}
+    async with Database(legacy_url) as database, database.transaction() as session:
+        off = await insert_flow_group(session, tenant_id=(await make_tenant(session)).id, settings=silent)
+        odd = await insert_flow_group(session, tenant_id=(await make_tenant(session)).id, settings=["odd"])
+        flows = [
+            (await make_flow(session, flow_group_id=off)).id,
+            (await make_flow(session, flow_group_id=off, settings={"mine": 1})).id,
+            (await make_flow(session, flow_group_id=off, settings=["odd"])).id,
+            (await make_flow(session, flow_group_id=odd)).id,
+            (await make_flow(session)).id,
+        ]
+
+    async def settings() -> list[str]:
+        async with connected(legacy_url) as connection:
+            return [await connection.fetchval("SELECT settings FROM flow WHERE id = $1", each) for each in flows]
+
+    await upgrade(legacy_url)
+    assert await settings() == [
+        '{"heartbeat_enabled": false}',
+        '{"mine": 1, "heartbeat_enabled": false}',
+        '{"heartbeat_enabled": false}',
+        "{}",
+        "{}",
+    ]
+    await downgrade(legacy_url)
+    assert await settings() == ["{}", '{"mine": 1}', "{}", "{}", "{}"]
 
 
 async def test_nothing_is_taken_back_from_a_newer_database(legacy_url: str) -> None:

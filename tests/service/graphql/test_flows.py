@@ -206,6 +206,7 @@ UNKNOWN: list[tuple[str, dict[str, Any]]] = [
     ("set_flow_group_description", {"flow_group_id": None}),
     ("set_flow_group_labels", {"flow_group_id": None}),
     ("set_flow_group_run_config", {"flow_group_id": None}),
+    ("set_flow_group_settings", {"flow_group_id": None, "settings": {"late_policy": None}}),
 ]
 
 
@@ -252,6 +253,24 @@ async def test_omitted_and_null(actions: Send, database: Database) -> None:
     assert (await fetch_one(database, "flow_group", flow.flow_group_id))["labels"] == []
     await mutate(actions, "set_flow_group_labels", "success", flow_group_id=flow.flow_group_id)
     assert (await fetch_one(database, "flow_group", flow.flow_group_id))["labels"] is None
+
+
+async def test_settings_of_a_group(actions: Send, database: Database) -> None:
+    """An operation of our own: §0.3.3 holds for what it refuses."""
+    flow = await make_flow(database, group={"settings": {"other": 1}})
+    good = {"heartbeat_enabled": False, "heartbeat_timeout_seconds": 90}
+    answer = await mutate(
+        actions, "set_flow_group_settings", "success error", flow_group_id=flow.flow_group_id, settings=good
+    )
+    assert answer.data == {"set_flow_group_settings": {"success": True, "error": None}}
+    stored = (await fetch_one(database, "flow_group", flow.flow_group_id))["settings"]
+    assert stored == {"other": 1, "disable_heartbeat": True, **good}
+    answer = await mutate(
+        actions, "set_flow_group_settings", "success", flow_group_id=flow.flow_group_id, settings={"late_policy": "x"}
+    )
+    assert (answer.status, answer.body["data"]) == (200, {"set_flow_group_settings": None})
+    assert answer.error["extensions"] == {"code": "INVALID_INPUT"}
+    assert (await fetch_one(database, "flow_group", flow.flow_group_id))["settings"] == stored
 
 
 async def test_switches(actions: Send, database: Database) -> None:
