@@ -1,7 +1,7 @@
-"""Tell flows whose group has heartbeats off: running clients look at the flow (actions.md §9.4), while the switch of the
-legacy server wrote to the group only.
+"""Tell flows whose group has heartbeats off: running clients look at the flow (actions.md §9.4).
 
-It only adds a key to `flow.settings`, which the legacy server leaves empty and does not read.
+The switch of the legacy server wrote to the group only. This adds a key to `flow.settings`, which the legacy server
+leaves empty and does not read.
 """
 
 from alembic import op
