@@ -24,6 +24,9 @@ QUICK: Mapping[str, str] = {
     "PREFECT__CLOUD__REQUEST_TIMEOUT": "30",
 }
 
+BEATING_THREAD: Mapping[str, str] = {"PREFECT__CLOUD__HEARTBEAT_MODE": "thread"}
+"""For scripts that execute many runs themselves: the beats come from a thread, not from one more process per run."""
+
 
 class PrefectClient:
     """One user's machine: a home folder, and the client pointed at a server.
@@ -63,25 +66,33 @@ class PrefectClient:
             cwd=self.home,
         )
 
-    async def prefect(self, *arguments: str, seconds: float = 60, exit_code: int = 0) -> str:
-        """Run `prefect …` to its end and return what it printed.
+    async def prefect(
+        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60, exit_code: int = 0
+    ) -> str:
+        """Run `prefect …` to its end, with further environment variables if need be, and return what it printed.
 
         Raises:
             AssertionError: it took too long, or ended with another exit code.
         """
-        return await self._run("prefect", *arguments, seconds=seconds, exit_code=exit_code)
+        return await self._run("prefect", *arguments, env=env, seconds=seconds, exit_code=exit_code)
 
-    async def script(self, name: str, *arguments: str, seconds: float = 60, exit_code: int = 0) -> str:
+    async def script(
+        self, name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60, exit_code: int = 0
+    ) -> str:
         """Run a file of tests/integration/flows and return what it printed; see prefect."""
-        return await self._run("python", str(FLOWS / name), *arguments, seconds=seconds, exit_code=exit_code)
+        return await self._run("python", str(FLOWS / name), *arguments, env=env, seconds=seconds, exit_code=exit_code)
 
-    async def answers(self, name: str, *arguments: str, seconds: float = 60) -> Any:
+    async def answers(
+        self, name: str, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60
+    ) -> Any:
         """Run a file of tests/integration/flows that prints one line of JSON last, and return that value."""
-        output = await self.script(name, *arguments, seconds=seconds)
+        output = await self.script(name, *arguments, env=env, seconds=seconds)
         return json.loads(output.strip().splitlines()[-1])
 
-    async def _run(self, program: str, *arguments: str, seconds: float, exit_code: int) -> str:
-        with self.start(program, *arguments) as running:
+    async def _run(
+        self, program: str, *arguments: str, env: Mapping[str, str] | None, seconds: float, exit_code: int
+    ) -> str:
+        with self.start(program, *arguments, env=env) as running:
             ended = await running.wait(seconds=seconds)
         assert ended == exit_code, f"`{running.name}` ended with {ended}:\n{running.output}"
         return running.output
