@@ -58,7 +58,7 @@ class Towel:
             loops,
             context,
             leases=Leases(self._lease_database),
-            grace=Grace(period, pause=max(period, timedelta(seconds=ticks * 3))),
+            grace=Grace(max(period, timedelta(seconds=ticks * 3))),
             interval_seconds=interval_seconds,
         )
 

@@ -1,7 +1,7 @@
 """May silence be believed? Not when the database was away: then no run could tell that it lives. Called by the runner.
 
-After the database came back, and after this process started or slept, loops that end silent runs wait as long as a run
-may be silent. The clients that live have shown so by then (demands.md row 8).
+After the database came back, and after this process started or slept, silence counts anew: a run is only silent when it
+was so for its whole limit since then. The clients that live have shown so by then (demands.md row 8).
 """
 
 import logging
@@ -14,27 +14,22 @@ class Grace:
     """Keeps track of how long the database has been there.
 
     Args:
-        period: how long it must have been there before silence counts.
-        pause: the longest time between two contacts that is not taken for an outage; None: the period.
+        pause: the longest time between two contacts that is not taken for an outage.
     """
 
-    def __init__(self, period: timedelta, *, pause: timedelta | None = None) -> None:
-        self._period = period
-        self._pause = period if pause is None else pause
+    def __init__(self, pause: timedelta) -> None:
+        self._pause = pause
         self._since: datetime | None = None
         self._contact: datetime | None = None
 
-    def reached(self, now: datetime) -> None:
-        """Note that the database answered."""
-        if self._since is None or self._contact is None or now - self._contact > self._pause:
+    def reached(self, now: datetime) -> datetime:
+        """Note that the database answered; return since when it has been there, as far as this process knows."""
+        if self._since is None or self._contact is None or not -self._pause <= now - self._contact <= self._pause:
             self._since = now
-            logger.info("runs without heartbeat are left alone until %s", now + self._period)
+            logger.info("silence of runs counts from %s", now)
         self._contact = now
+        return self._since
 
     def lost(self) -> None:
         """Note that the database did not answer."""
         self._since = None
-
-    def is_over(self, now: datetime) -> bool:
-        """Tell whether the database has been there long enough to believe silence."""
-        return self._since is not None and now - self._since >= self._period

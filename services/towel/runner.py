@@ -1,4 +1,5 @@
-"""When the loops run: each at once and then from start to start at its interval, never twice at a time.
+"""When the loops run: each at once and then from start to start at its interval or a little sooner, so that the loops
+of many towels spread; never twice at a time.
 
 One job per loop in an APScheduler on the running event loop. Built by app; tests call `tick` and need no time to pass.
 """
@@ -16,7 +17,7 @@ from server_core.actions.context import ActionContext
 from server_core.errors import ConfigError, Unavailable
 from services.towel.grace import Grace
 from services.towel.lease import Leases
-from services.towel.loop import Loop
+from services.towel.loop import Loop, SilenceLoop
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Runner:
         loops: what to run.
         context: handed to each pass.
         leases: decides which of several towels runs a loop.
-        grace: decides whether loops that trust silence may run.
+        grace: says since when silence counts.
         interval_seconds: the interval of every loop; None: each its own.
         stop_seconds: how long a pass in progress may take to finish when the runner is stopped.
 
@@ -76,7 +77,7 @@ class Runner:
         for loop in self._loops:
             self._scheduler.add_job(
                 self._run,
-                IntervalTrigger(seconds=self.intervals[loop.name], timezone=UTC),
+                _trigger(self.intervals[loop.name], self._context.settings.towel.interval_jitter),
                 args=[loop],
                 id=loop.name,
                 next_run_time=datetime.now(UTC),
@@ -107,7 +108,8 @@ class Runner:
         Never raises but for cancellation: an error is logged and the next pass tries again.
         """
         try:
-            if not await self._is_our_turn(loop):
+            counts_from = await self._is_our_turn(loop)
+            if counts_from is None:
                 return None
         except Unavailable as error:
             logger.warning("%s: %s", loop.name, error)
@@ -115,11 +117,11 @@ class Runner:
         except Exception:
             logger.exception("%s: its lease cannot be asked for; the next pass tries again", loop.name)
             return None
-        if loop.trusts_silence and not self._grace.is_over(self._context.clock()):
-            logger.debug("%s waits: the database has not been there for long", loop.name)
-            return None
         try:
-            counts = await loop.run_once(self._context)
+            if isinstance(loop, SilenceLoop):
+                counts = await loop.run_since(self._context, counts_from=counts_from)
+            else:
+                counts = await loop.run_once(self._context)
         except Unavailable as error:
             logger.warning("%s: %s", loop.name, error)
             with contextlib.suppress(Exception):  # an outage, or only a deadlock? the lease will tell
@@ -132,17 +134,18 @@ class Runner:
             logger.info("%s: %s", loop.name, ", ".join(f"{count} {kind}" for kind, count in counts.items()))
         return counts
 
-    async def _is_our_turn(self, loop: Loop) -> bool:
-        """Tell whether this towel runs the loop, and note that the database answered, or did not."""
+    async def _is_our_turn(self, loop: Loop) -> datetime | None:
+        """Return since when silence counts if this towel runs the loop; note that the database answered, or did not."""
         try:
             ours = await self._leases.hold(loop.name)
         except Exception:
             self._grace.lost()
             raise
-        self._grace.reached(self._context.clock())
+        counts_from = self._grace.reached(self._context.clock())
         if not ours:
             logger.debug("%s is run by another towel", loop.name)
-        return ours
+            return None
+        return counts_from
 
     async def _run(self, loop: Loop) -> None:
         task = asyncio.current_task()
@@ -172,3 +175,10 @@ class Runner:
         if now - self._said.get(loop.name, datetime.min.replace(tzinfo=UTC)) >= ALIVE_EVERY:
             self._said[loop.name] = now
             logger.debug("%s is still alive, next run at %s", loop.name, job.next_run_time)
+
+
+def _trigger(interval: float, jitter: float) -> IntervalTrigger:
+    """Return when a loop runs: each time after the interval at the latest, and after it less `jitter` (0-1) at the
+    soonest. APScheduler's own jitter only delays, so that a take-over could take longer than the interval.
+    """
+    return IntervalTrigger(seconds=interval * (1 - jitter), jitter=interval * jitter or None, timezone=UTC)

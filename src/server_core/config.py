@@ -175,11 +175,37 @@ class TowelSettings:
     zombie_killer_interval_seconds: float = _setting(
         120.0, "From the start of one zombie killer pass to the next.", least=0.001
     )
+    interval_jitter: float = _setting(
+        0.1, "Part of an interval by which a pass may begin early, at random, so that loops spread.", least=0, most=0.9
+    )
     heartbeat_timeout_seconds: float = _setting(
-        600.0, "A run is silent when its last heartbeat is older than this.", least=0
+        600.0,
+        "A run is silent when its last heartbeat is older than this. A flow group may have its own.",
+        least=0,
+        most=1e9,
+    )
+    submitted_timeout_seconds: float | None = _setting(
+        None,
+        "The same for a Submitted run, whose process may take long to start (`heartbeat_timeout_seconds`)."
+        " A flow group may have its own.",
+        least=0,
+        most=1e9,
     )
     resurrection_attempt_limit: int = _setting(
-        3, "Times lazarus reschedules one run.", keys=("services.lazarus.resurrection_attempt_limit",), least=0
+        3,
+        "Times lazarus reschedules one run; 0: it fails at once. A flow group may have its own.",
+        keys=("services.lazarus.resurrection_attempt_limit",),
+        least=0,
+    )
+    silent_cancelling_state: str = _setting(
+        "Failed",
+        "Where a run ends that falls silent while Cancelling: `Failed`, or `Cancelled` with its unfinished task runs."
+        " A flow group may have its own.",
+        choices=("Failed", "Cancelled"),
+    )
+    lazarus_batch_size: int = _setting(500, "Most flow runs one lazarus pass looks at.", least=1)
+    zombie_killer_batch_size: int = _setting(
+        5000, "Most task runs, and most flow runs, one zombie killer pass looks at.", least=1
     )
 
 

@@ -128,7 +128,8 @@ def convert(value: Any, setting: Setting) -> Any:
         raise ValueError(f"{shown} is not {_KINDS[setting.type]}")
     converted: Any = _CONVERTERS[setting.type](value, setting, shown)
     if setting.choices:
-        converted = converted.upper()
+        spelled = {choice.upper(): choice for choice in setting.choices}
+        converted = spelled.get(converted.upper(), converted)
         if converted not in setting.choices:
             raise ValueError(f"{shown} is none of {', '.join(setting.choices)}")
     if setting.least is not None and converted < setting.least:

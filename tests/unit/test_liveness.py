@@ -15,13 +15,15 @@ from server_core.rules.liveness import (
 )
 
 NOW = datetime(2021, 5, 6, 7, 8, 9, tzinfo=UTC)
-TIMEOUT = timedelta(minutes=10)
+LIMIT = timedelta(minutes=10)
 RUN = UUID(int=1)
 TASK = UUID(int=2)
 
 
 def flow_run(times_resurrected: int = 0) -> SilentFlowRun:
-    return SilentFlowRun(id=RUN, heartbeat=NOW - timedelta(minutes=11), times_resurrected=times_resurrected)
+    return SilentFlowRun(
+        id=RUN, heartbeat=NOW - timedelta(minutes=11), limit=LIMIT, times_resurrected=times_resurrected
+    )
 
 
 def task_run(**fields: Any) -> SilentTaskRun:
@@ -31,6 +33,7 @@ def task_run(**fields: Any) -> SilentTaskRun:
         "flow_run_id": RUN,
         "flow_run_state": "Running",
         "heartbeat": NOW - timedelta(minutes=11),
+        "limit": LIMIT,
         "retries_used": 0,
         "max_retries": 2,
         "retry_delay": timedelta(minutes=5),
@@ -43,19 +46,19 @@ def task_run(**fields: Any) -> SilentTaskRun:
     [(0, 3, "Scheduled", "INFO"), (2, 3, "Scheduled", "INFO"), (3, 3, "Failed", "ERROR"), (0, 0, "Failed", "ERROR")],
 )
 def test_stalled_flow_runs(times: int, attempts: int, state: str, level: str) -> None:
-    verdict = judge_stalled_flow_run(flow_run(times), now=NOW, timeout=TIMEOUT, attempts=attempts)
+    verdict = judge_stalled_flow_run(flow_run(times), now=NOW, attempts=attempts)
     assert (verdict.state.name, verdict.level) == (state, level)
     assert verdict.tries_again == (state == "Scheduled")
     assert verdict.state.start_time == (NOW if verdict.tries_again else None)
 
 
 def test_the_attempt_is_named() -> None:
-    verdict = judge_stalled_flow_run(flow_run(1), now=NOW, timeout=TIMEOUT, attempts=3)
+    verdict = judge_stalled_flow_run(flow_run(1), now=NOW, attempts=3)
     assert "attempt 2 of 3" in str(verdict.state.message)
 
 
 def test_never_is_a_word_for_no_attempts() -> None:
-    verdict = judge_stalled_flow_run(flow_run(), now=NOW, timeout=TIMEOUT, attempts=0)
+    verdict = judge_stalled_flow_run(flow_run(), now=NOW, attempts=0)
     assert "never" in str(verdict.state.message)
 
 
@@ -73,7 +76,7 @@ def test_never_is_a_word_for_no_attempts() -> None:
 )
 def test_silent_task_runs(fields: dict[str, Any], state: str) -> None:
     run = task_run(**fields)
-    verdict = judge_silent_task_run(run, now=NOW, timeout=TIMEOUT)
+    verdict = judge_silent_task_run(run, now=NOW)
     assert (verdict.state.name, verdict.level) == (state, "ERROR")
     if state == "Retrying":
         assert verdict.state.start_time == NOW + timedelta(minutes=5)
@@ -82,16 +85,18 @@ def test_silent_task_runs(fields: dict[str, Any], state: str) -> None:
         assert f"{TASK} (extract)" in str(verdict.state.message)
 
 
-def test_silent_cancellations_fail() -> None:
-    verdict = judge_silent_cancelling_run(flow_run(), now=NOW, timeout=TIMEOUT)
-    assert (verdict.state.name, verdict.tries_again) == ("Failed", False)
+@pytest.mark.parametrize("ends_as", ["Failed", "Cancelled"])
+def test_silent_cancellations_end_as_configured(ends_as: str) -> None:
+    verdict = judge_silent_cancelling_run(flow_run(), now=NOW, ends_as=ends_as)
+    assert (verdict.state.name, verdict.tries_again) == (ends_as, False)
+    assert f"marked as {ends_as.lower()}" in str(verdict.state.message)
 
 
 def test_every_text_says_since_when_and_how_long() -> None:
     verdicts = [
-        judge_stalled_flow_run(flow_run(), now=NOW, timeout=TIMEOUT, attempts=3),
-        judge_silent_task_run(task_run(max_retries=0), now=NOW, timeout=TIMEOUT),
-        judge_silent_cancelling_run(flow_run(), now=NOW, timeout=TIMEOUT),
+        judge_stalled_flow_run(flow_run(), now=NOW, attempts=3),
+        judge_silent_task_run(task_run(max_retries=0), now=NOW),
+        judge_silent_cancelling_run(flow_run(), now=NOW, ends_as="Failed"),
     ]
     for verdict in verdicts:
         assert "2021-05-06T06:57:09+00:00" in str(verdict.state.message)

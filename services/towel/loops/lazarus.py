@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 
 from server_core.actions.context import ActionContext
-from server_core.actions.liveness import revive_flow_runs
+from server_core.actions.liveness import revive_flow_runs, silence_of
 from server_core.store.liveness import find_stalled_flow_runs
-
-BATCH = 500
-"""Most flow runs one pass looks at."""
 
 CHUNK = 100
 """Flow runs moved in one transaction."""
@@ -17,15 +14,9 @@ CHUNK = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Lazarus:
-    """Gives stalled flow runs back to the agents, a few times each.
+    """Gives stalled flow runs back to the agents, a few times each."""
 
-    Attributes:
-        batch: flow runs per pass.
-    """
-
-    batch: int = BATCH
-    name: str = "Lazarus"
-    trusts_silence: bool = True
+    name: str = "lazarus"
 
     def interval_seconds(self, context: ActionContext) -> float:
         """Return `towel.lazarus_interval_seconds`."""
@@ -37,11 +28,16 @@ class Lazarus:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        silent_since = context.clock() - timedelta(seconds=context.settings.towel.heartbeat_timeout_seconds)
+        return await self.run_since(context, counts_from=None)
+
+    async def run_since(self, context: ActionContext, *, counts_from: datetime | None) -> Mapping[str, int]:
+        """Make a pass as run_once does; what was silent before `counts_from` does not count."""
+        silence = silence_of(context, counts_from=counts_from)
+        limit = context.settings.towel.lazarus_batch_size
         async with context.database.read() as session:
-            found = await find_stalled_flow_runs(session, silent_since=silent_since, limit=self.batch)
+            found = await find_stalled_flow_runs(session, silence=silence, limit=limit)
         revived = 0
         for start in range(0, len(found), CHUNK):
             chunk = found[start : start + CHUNK]
-            revived += await revive_flow_runs(context, flow_run_ids=chunk, silent_since=silent_since)
+            revived += await revive_flow_runs(context, flow_run_ids=chunk, silence=silence)
         return {"flow_runs": revived}

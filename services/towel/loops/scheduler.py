@@ -21,8 +21,7 @@ class Scheduler:
     """
 
     page: int = PAGE
-    name: str = "Scheduler"
-    trusts_silence: bool = False
+    name: str = "scheduler"
 
     def interval_seconds(self, context: ActionContext) -> float:
         """Return `towel.scheduler_interval_seconds`."""

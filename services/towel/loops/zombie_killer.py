@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 
 from server_core.actions.context import ActionContext
-from server_core.actions.liveness import end_silent_cancelling_runs, end_silent_task_runs
+from server_core.actions.liveness import end_silent_cancelling_runs, end_silent_task_runs, silence_of
 from server_core.store.liveness import find_silent_cancelling_runs, find_silent_task_runs
-
-BATCH = 5000
-"""Most runs of each kind one pass looks at."""
 
 CHUNK = 500
 """Runs moved in one transaction."""
@@ -17,15 +14,9 @@ CHUNK = 500
 
 @dataclass(frozen=True, kw_only=True)
 class ZombieKiller:
-    """Retries or fails what claims to run although its process is gone.
+    """Retries or fails what claims to run although its process is gone."""
 
-    Attributes:
-        batch: runs of each kind per pass.
-    """
-
-    batch: int = BATCH
-    name: str = "ZombieKiller"
-    trusts_silence: bool = True
+    name: str = "zombie_killer"
 
     def interval_seconds(self, context: ActionContext) -> float:
         """Return `towel.zombie_killer_interval_seconds`."""
@@ -37,17 +28,22 @@ class ZombieKiller:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        silent_since = context.clock() - timedelta(seconds=context.settings.towel.heartbeat_timeout_seconds)
+        return await self.run_since(context, counts_from=None)
+
+    async def run_since(self, context: ActionContext, *, counts_from: datetime | None) -> Mapping[str, int]:
+        """Make a pass as run_once does; what was silent before `counts_from` does not count."""
+        silence = silence_of(context, counts_from=counts_from)
+        limit = context.settings.towel.zombie_killer_batch_size
         async with context.database.read() as session:
-            task_runs = await find_silent_task_runs(session, silent_since=silent_since, limit=self.batch)
+            task_runs = await find_silent_task_runs(session, silence=silence, limit=limit)
         ended_task_runs = 0
         for start in range(0, len(task_runs), CHUNK):
             chunk = task_runs[start : start + CHUNK]
-            ended_task_runs += await end_silent_task_runs(context, task_run_ids=chunk, silent_since=silent_since)
+            ended_task_runs += await end_silent_task_runs(context, task_run_ids=chunk, silence=silence)
         async with context.database.read() as session:
-            flow_runs = await find_silent_cancelling_runs(session, silent_since=silent_since, limit=self.batch)
+            flow_runs = await find_silent_cancelling_runs(session, silence=silence, limit=limit)
         ended_flow_runs = 0
         for start in range(0, len(flow_runs), CHUNK):
             chunk = flow_runs[start : start + CHUNK]
-            ended_flow_runs += await end_silent_cancelling_runs(context, flow_run_ids=chunk, silent_since=silent_since)
+            ended_flow_runs += await end_silent_cancelling_runs(context, flow_run_ids=chunk, silence=silence)
         return {"task_runs": ended_task_runs, "flow_runs": ended_flow_runs}

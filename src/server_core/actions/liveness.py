@@ -6,6 +6,7 @@ wins; states and log lines of a call are one transaction. A run that cannot be m
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,30 +20,46 @@ from server_core.actions.states import (
     write_flow_run_states,
     write_task_run_states,
 )
-from server_core.db.session import WriteSession
+from server_core.db.session import Row, WriteSession
 from server_core.errors import StateUpdateFailed
 from server_core.rules import liveness as rules
+from server_core.rules.group_settings import read_group_settings
 from server_core.rules.liveness import SilentFlowRun, SilentTaskRun, Verdict
 from server_core.store import liveness as store
+from server_core.store.liveness import Silence
 
 logger = logging.getLogger(__name__)
 
 
-async def revive_flow_runs(context: ActionContext, *, flow_run_ids: Sequence[UUID], silent_since: datetime) -> int:
+def silence_of(context: ActionContext, *, counts_from: datetime | None = None) -> Silence:
+    """Return when a run is silent now, by the settings.
+
+    Args:
+        counts_from: since when every run had a chance to show life; None: always.
+    """
+    towel = context.settings.towel
+    submitted = towel.submitted_timeout_seconds
+    silence = Silence(
+        now=context.clock(),
+        limit=timedelta(seconds=towel.heartbeat_timeout_seconds),
+        submitted_limit=None if submitted is None else timedelta(seconds=submitted),
+        ends_as=towel.silent_cancelling_state,
+    )
+    return silence if counts_from is None else replace(silence, counts_from=counts_from)
+
+
+async def revive_flow_runs(context: ActionContext, *, flow_run_ids: Sequence[UUID], silence: Silence) -> int:
     """Reschedule stalled flow runs, or fail those that were rescheduled often enough; return how many were rescheduled.
 
     Args:
         flow_run_ids: those no longer stalled are left alone.
-        silent_since: a heartbeat later than this is a sign of life.
+        silence: what tells.
     """
-    now = context.clock()
-    timeout = _timeout(context)
-    attempts = context.settings.towel.resurrection_attempt_limit
     async with context.database.transaction() as session:
-        rows = await store.lock_stalled_flow_runs(session, flow_run_ids=flow_run_ids, silent_since=silent_since)
-        runs = [SilentFlowRun(**row) for row in rows]
+        rows = await store.lock_stalled_flow_runs(session, flow_run_ids=flow_run_ids, silence=silence)
         verdicts = {
-            run.id: rules.judge_stalled_flow_run(run, now=now, timeout=timeout, attempts=attempts) for run in runs
+            row["id"]: rules.judge_stalled_flow_run(_flow_run(row), now=silence.now, attempts=_attempts(context, row))
+            for row in rows
         }
         changes = await _move_flow_runs(session, context, verdicts, log_name=rules.LAZARUS_LOG_NAME)
         revived = [change.flow_run_id for change in changes if verdicts[change.flow_run_id].tries_again]
@@ -51,29 +68,25 @@ async def revive_flow_runs(context: ActionContext, *, flow_run_ids: Sequence[UUI
     return len(revived)
 
 
-async def end_silent_cancelling_runs(
-    context: ActionContext, *, flow_run_ids: Sequence[UUID], silent_since: datetime
-) -> int:
-    """Fail flow runs that were told to cancel and never answered; return how many there were."""
-    now = context.clock()
-    timeout = _timeout(context)
+async def end_silent_cancelling_runs(context: ActionContext, *, flow_run_ids: Sequence[UUID], silence: Silence) -> int:
+    """End flow runs that were told to cancel and never answered, Failed or Cancelled; return how many there were."""
     async with context.database.transaction() as session:
-        rows = await store.lock_silent_cancelling_runs(session, flow_run_ids=flow_run_ids, silent_since=silent_since)
-        runs = [SilentFlowRun(**row) for row in rows]
-        verdicts = {run.id: rules.judge_silent_cancelling_run(run, now=now, timeout=timeout) for run in runs}
+        rows = await store.lock_silent_cancelling_runs(session, flow_run_ids=flow_run_ids, silence=silence)
+        verdicts = {
+            row["id"]: rules.judge_silent_cancelling_run(_flow_run(row), now=silence.now, ends_as=row["ends_as"])
+            for row in rows
+        }
         changes = await _move_flow_runs(session, context, verdicts, log_name=rules.ZOMBIE_FLOW_LOG_NAME)
     notify(context, changes)
     return len(changes)
 
 
-async def end_silent_task_runs(context: ActionContext, *, task_run_ids: Sequence[UUID], silent_since: datetime) -> int:
+async def end_silent_task_runs(context: ActionContext, *, task_run_ids: Sequence[UUID], silence: Silence) -> int:
     """Retry or fail running task runs whose flow run is silent; return how many there were. The flow run stays."""
-    now = context.clock()
-    timeout = _timeout(context)
     async with context.database.transaction() as session:
-        rows = await store.lock_silent_task_runs(session, task_run_ids=task_run_ids, silent_since=silent_since)
+        rows = await store.lock_silent_task_runs(session, task_run_ids=task_run_ids, silence=silence)
         runs = {row["id"]: SilentTaskRun(**row) for row in rows}
-        verdicts = {run.id: rules.judge_silent_task_run(run, now=now, timeout=timeout) for run in runs.values()}
+        verdicts = {run.id: rules.judge_silent_task_run(run, now=silence.now) for run in runs.values()}
         outcomes = await write_task_run_states(
             session,
             context,
@@ -133,5 +146,12 @@ def _line(verdict: Verdict, name: str, flow_run_id: UUID, *, task_run_id: UUID |
     )
 
 
-def _timeout(context: ActionContext) -> timedelta:
-    return timedelta(seconds=context.settings.towel.heartbeat_timeout_seconds)
+def _flow_run(row: Row) -> SilentFlowRun:
+    return SilentFlowRun(
+        id=row["id"], heartbeat=row["heartbeat"], limit=row["limit"], times_resurrected=row["times_resurrected"]
+    )
+
+
+def _attempts(context: ActionContext, row: Row) -> int:
+    own = read_group_settings(row["settings"]).resurrection_attempt_limit
+    return context.settings.towel.resurrection_attempt_limit if own is None else own

@@ -1,7 +1,7 @@
 """A silent run → what becomes of it: tried again or given up, with the words for it (actions.md §5.3, §5.4).
 
 Called by server_core.actions.liveness. A run is silent when the heartbeat of its flow run is older than a limit; which
-ones are is a question to the database (store.liveness).
+ones are is a question to the database (store.liveness). Limits are settings of the server, or of the run's flow group.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,13 @@ class SilentFlowRun:
     Attributes:
         id: the run.
         heartbeat: the last sign of life.
+        limit: how long it may be silent.
         times_resurrected: how often it was rescheduled for that reason.
     """
 
     id: UUID
     heartbeat: datetime
+    limit: timedelta
     times_resurrected: int
 
 
@@ -40,6 +42,7 @@ class SilentTaskRun:
         flow_run_id: the flow run.
         flow_run_state: the state of that.
         heartbeat: the flow run's last sign of life.
+        limit: how long that may be silent.
         retries_used: how many Retrying states it has had.
         max_retries: how many its task allows.
         retry_delay: the pause its task wants before each.
@@ -50,6 +53,7 @@ class SilentTaskRun:
     flow_run_id: UUID
     flow_run_state: str | None
     heartbeat: datetime
+    limit: timedelta
     retries_used: int
     max_retries: int
     retry_delay: timedelta
@@ -70,26 +74,26 @@ class Verdict:
     tries_again: bool
 
 
-def judge_stalled_flow_run(run: SilentFlowRun, *, now: datetime, timeout: timedelta, attempts: int) -> Verdict:
+def judge_stalled_flow_run(run: SilentFlowRun, *, now: datetime, attempts: int) -> Verdict:
     """Decide about a flow run that is Submitted or Running, silent, and has no task at work (§5.3).
 
     Args:
-        timeout: the limit the run was silent for, for the text.
         attempts: how often one run is rescheduled; 0 never.
     """
+    silence = _silence(run.heartbeat, run.limit)
     if run.times_resurrected < attempts:
         attempt = run.times_resurrected + 1
-        message = f"Rescheduled by Lazarus, attempt {attempt} of {attempts}: {_silence(run.heartbeat, timeout)}."
+        message = f"Rescheduled by Lazarus, attempt {attempt} of {attempts}: {silence}."
         state = make_state("Scheduled", now=now, message=message, start_time=now)
         return Verdict(state=state, level="INFO", tries_again=True)
     after = f"after {attempts} attempts to reschedule it" if attempts else "which is never rescheduled"
-    message = f"Flow run {run.id}, {after}, was marked as failed by Lazarus: {_silence(run.heartbeat, timeout)}."
+    message = f"Flow run {run.id}, {after}, was marked as failed by Lazarus: {silence}."
     return Verdict(state=make_state("Failed", now=now, message=message), level="ERROR", tries_again=False)
 
 
-def judge_silent_task_run(run: SilentTaskRun, *, now: datetime, timeout: timedelta) -> Verdict:
+def judge_silent_task_run(run: SilentTaskRun, *, now: datetime) -> Verdict:
     """Decide about a Running task run whose flow run is silent: retried if its task allows it, else failed (§5.4)."""
-    silence = _silence(run.heartbeat, timeout)
+    silence = _silence(run.heartbeat, run.limit)
     if run.flow_run_state == "Running" and run.retries_used < run.max_retries:
         retry = run.retries_used + 1
         message = f"Retrying the task, {retry} of {run.max_retries}, for the zombie killer: {silence}."
@@ -100,17 +104,22 @@ def judge_silent_task_run(run: SilentTaskRun, *, now: datetime, timeout: timedel
     return Verdict(state=make_state("Failed", now=now, message=message), level="ERROR", tries_again=False)
 
 
-def judge_silent_cancelling_run(run: SilentFlowRun, *, now: datetime, timeout: timedelta) -> Verdict:
-    """Decide about a flow run that was told to cancel and is silent since: its process will not report back (§5.4)."""
+def judge_silent_cancelling_run(run: SilentFlowRun, *, now: datetime, ends_as: str) -> Verdict:
+    """Decide about a flow run that was told to cancel and is silent since: its process will not report back (§5.4).
+
+    Args:
+        ends_as: Failed or Cancelled; entering the latter takes the unfinished task runs along.
+    """
     message = (
-        f"Flow run {run.id} was marked as failed by the zombie killer while it was cancelling: "
-        f"{_silence(run.heartbeat, timeout)}."
+        f"Flow run {run.id} was marked as {ends_as.lower()} by the zombie killer while it was cancelling: "
+        f"{_silence(run.heartbeat, run.limit)}."
     )
-    return Verdict(state=make_state("Failed", now=now, message=message), level="ERROR", tries_again=False)
+    level = "ERROR" if ends_as == "Failed" else "WARNING"
+    return Verdict(state=make_state(ends_as, now=now, message=message), level=level, tries_again=False)
 
 
-def _silence(heartbeat: datetime, timeout: timedelta) -> str:
+def _silence(heartbeat: datetime, limit: timedelta) -> str:
     return (
         f"no heartbeat was detected from the flow run since {heartbeat.isoformat(timespec='seconds')}, "
-        f"longer than {timeout.total_seconds():g} seconds"
+        f"longer than {limit.total_seconds():g} seconds"
     )

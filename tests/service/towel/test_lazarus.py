@@ -13,12 +13,14 @@ from server_core.actions.context import ActionContext
 from server_core.actions.liveness import revive_flow_runs
 from server_core.config import Settings, TowelSettings
 from server_core.db.session import Database
+from server_core.store.liveness import Silence
 from services.towel.loops.lazarus import Lazarus
 from tests.support.factories import Flow, insert_task_run_state
 from tests.support.rows import execute, fetch_all, fetch_one, history, make_flow, make_flow_run, task_runs_of
 
 NOW = datetime(2021, 5, 6, 7, 8, 9, tzinfo=UTC)
 OLD = NOW - timedelta(minutes=11)
+SILENCE = Silence(now=NOW, limit=timedelta(minutes=10))
 SILENT_SINCE = NOW - timedelta(minutes=10)
 
 
@@ -125,18 +127,73 @@ async def test_three_attempts_then_failed(context: ActionContext, database: Data
     assert str(run) in row["state_message"]
 
 
-async def test_no_attempts_at_all(database: Database, flow: Flow) -> None:
-    settings = Settings(towel=TowelSettings(resurrection_attempt_limit=0))
-    run = await run_in(database, flow, "Submitted")
+@pytest.mark.parametrize(
+    ("limit", "group"), [(0, {}), (3, {"resurrection_attempt_limit": 0}), (0, {"resurrection_attempt_limit": "many"})]
+)
+async def test_no_attempts_at_all(database: Database, limit: int, group: dict[str, Any]) -> None:
+    """demands.md 15: with 0 attempts the run fails at once, with a clear message, and is never Scheduled."""
+    settings = Settings(towel=TowelSettings(resurrection_attempt_limit=limit))
+    run = await run_in(database, await make_flow(database, group={"settings": group}), "Submitted")
     assert await lazarus(ActionContext(database=database, settings=settings, clock=lambda: NOW)) == {"flow_runs": 0}
-    assert [state["state"] for state in await history(database, "flow_run", run)] == ["Submitted", "Failed"]
+    states = await history(database, "flow_run", run)
+    assert [state["state"] for state in states] == ["Submitted", "Failed"]
+    for part in (str(run), "never rescheduled", OLD.isoformat(timespec="seconds"), "600 seconds"):
+        assert part in states[-1]["message"]
 
 
-async def test_a_longer_timeout(database: Database, flow: Flow) -> None:
-    """A pod that takes 15 minutes to start is submitted once when the timeout is 20."""
-    settings = Settings(towel=TowelSettings(heartbeat_timeout_seconds=1200))
-    await run_in(database, flow, "Submitted", heartbeat=NOW - timedelta(minutes=15))
-    assert await lazarus(ActionContext(database=database, settings=settings, clock=lambda: NOW)) == {"flow_runs": 0}
+@pytest.mark.parametrize(
+    ("own", "group", "running", "submitted"),
+    [
+        ({}, {}, 600, 600),
+        ({"heartbeat_timeout_seconds": 1200}, {}, 1200, 1200),
+        ({"submitted_timeout_seconds": 1200}, {}, 600, 1200),
+        ({}, {"heartbeat_timeout_seconds": 1200}, 1200, 1200),
+        ({}, {"submitted_timeout_seconds": 1200}, 600, 1200),
+        ({}, {"heartbeat_timeout_seconds": 60.5, "submitted_timeout_seconds": 1200}, 60.5, 1200),
+        ({"submitted_timeout_seconds": 300}, {"heartbeat_timeout_seconds": 1200}, 1200, 300),
+        ({"submitted_timeout_seconds": 300}, {"submitted_timeout_seconds": 1200}, 600, 1200),
+    ],
+)
+async def test_limits_of_server_and_group(
+    database: Database, own: dict[str, Any], group: dict[str, Any], running: float, submitted: float
+) -> None:
+    """A pod that takes 15 minutes to start is submitted once when the limit is 20 (demands.md 15)."""
+    flow = await make_flow(database, group={"settings": group})
+    context = ActionContext(database=database, settings=Settings(towel=TowelSettings(**own)), clock=lambda: NOW)
+    for state, limit in (("Running", running), ("Submitted", submitted)):
+        alive = await run_in(database, flow, state, heartbeat=NOW - timedelta(seconds=limit - 1))
+        silent = await run_in(database, flow, state, heartbeat=NOW - timedelta(seconds=limit))
+        assert await lazarus(context) == {"flow_runs": 1}
+        assert (await fetch_one(database, "flow_run", alive))["state"] == state
+        assert f"longer than {limit:g} seconds" in (await fetch_one(database, "flow_run", silent))["state_message"]
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "abc", True, None, [], {}, -1, 0, 1_000_000_001, 10**400, 1e300], ids=lambda value: repr(value)[:12]
+)
+@pytest.mark.parametrize(
+    "key", ["heartbeat_timeout_seconds", "submitted_timeout_seconds", "resurrection_attempt_limit"]
+)
+async def test_what_a_group_cannot_mean_is_not_said(
+    context: ActionContext, database: Database, key: str, value: Any
+) -> None:
+    flow = await make_flow(database, group={"settings": {key: value}})
+    other = await make_flow(database, group={"settings": ["no", "object"]})
+    await run_in(database, flow, "Submitted", times_resurrected=2)
+    await run_in(database, other, "Running")
+    expected = 1 if key == "resurrection_attempt_limit" and value == 0 else 2
+    assert await lazarus(context) == {"flow_runs": expected}
+
+
+async def test_silence_during_an_outage_does_not_count(context: ActionContext, database: Database, flow: Flow) -> None:
+    """demands.md 8: each run has its whole limit to show life since everything is there again."""
+    patient = await make_flow(database, group={"settings": {"heartbeat_timeout_seconds": 1800}})
+    hour_ago = NOW - timedelta(hours=1)
+    await run_in(database, flow, "Running", heartbeat=hour_ago)
+    await run_in(database, patient, "Running", heartbeat=hour_ago)
+    for minutes, revived in ((9.9, 0), (10, 1), (29.9, 0), (30, 1)):
+        since = NOW - timedelta(minutes=minutes)
+        assert await Lazarus().run_since(context, counts_from=since) == {"flow_runs": revived}
 
 
 @pytest.mark.parametrize("change", ["SET heartbeat = now()", "SET state = 'Success'"])
@@ -145,13 +202,14 @@ async def test_what_happens_after_the_run_was_found_wins(
 ) -> None:
     run = await run_in(database, flow, "Running")
     await execute(database, f"UPDATE flow_run {change}")
-    assert await revive_flow_runs(context, flow_run_ids=[run], silent_since=SILENT_SINCE) == 0
+    assert await revive_flow_runs(context, flow_run_ids=[run], silence=SILENCE) == 0
     assert len(await history(database, "flow_run", run)) == 1
 
 
 async def test_the_oldest_change_comes_first(context: ActionContext, database: Database, flow: Flow) -> None:
     runs = [await run_in(database, flow, "Running") for _ in range(4)]
-    assert await Lazarus(batch=3).run_once(context) == {"flow_runs": 3}
+    settings = Settings(towel=TowelSettings(lazarus_batch_size=3))
+    assert await lazarus(replace(context, settings=settings)) == {"flow_runs": 3}
     assert (await fetch_one(database, "flow_run", runs[3]))["state"] == "Running"
 
 

@@ -29,11 +29,8 @@ NOW = datetime(2021, 1, 1, tzinfo=UTC)
 class Probe:
     """A loop that counts its passes; each does what `work` says."""
 
-    def __init__(
-        self, work: Callable[[], Awaitable[None]] | None = None, *, trusts_silence: bool = False, name: str = "Probe"
-    ) -> None:
+    def __init__(self, work: Callable[[], Awaitable[None]] | None = None, *, name: str = "Probe") -> None:
         self.name = name
-        self.trusts_silence = trusts_silence
         self.passes = 0
         self.work = work
 
@@ -72,7 +69,7 @@ async def leases(database_url: str) -> AsyncIterator[Leases]:
 
 
 def runner_of(context: ActionContext, leases: Leases, *loops: Probe, seconds: float | None = None) -> Runner:
-    return Runner(loops, context, leases=leases, grace=Grace(timedelta(0)), interval_seconds=seconds)
+    return Runner(loops, context, leases=leases, grace=Grace(timedelta(minutes=10)), interval_seconds=seconds)
 
 
 async def test_passes_go_on_from_start_to_start(context: ActionContext, leases: Leases) -> None:
@@ -163,7 +160,7 @@ async def test_stop_cancels_a_pass_that_does_not_end(
         finally:
             ended.append("cancelled")
 
-    runner = Runner([Probe(work)], context, leases=leases, grace=Grace(timedelta(0)), stop_seconds=0.05)
+    runner = Runner([Probe(work)], context, leases=leases, grace=Grace(timedelta(minutes=10)), stop_seconds=0.05)
     runner.start()
     await began.wait()
     with caplog.at_level(logging.WARNING):
@@ -193,7 +190,7 @@ async def test_an_interval_must_be_positive(context: ActionContext, leases: Leas
 
 async def test_debug_mode_makes_every_interval_a_second(database_url: str) -> None:
     plain = create_towel(Settings(), database_url, environ={}).runner.intervals
-    assert plain == {"Scheduler": 150.0, "Lazarus": 600.0, "ZombieKiller": 120.0}
+    assert plain == {"scheduler": 150.0, "lazarus": 600.0, "zombie_killer": 120.0}
     debug = create_towel(Settings(), database_url, environ={DEBUG_VARIABLE: ""}).runner.intervals
     assert set(debug.values()) == {1.0}
 
@@ -251,7 +248,7 @@ async def test_an_outage_is_survived_and_believed_to_have_silenced_the_runs(
 
     for minute in (0, 5, 9):
         time.now = NOW + timedelta(minutes=minute)
-        assert await runner.tick(killer) is None
+        assert await runner.tick(killer) == {"task_runs": 0, "flow_runs": 0}
     async with connected(database_url) as connection:
         await disconnect(connection, await connection.fetchval("SELECT current_database()"))
     time.now = NOW + timedelta(minutes=10)
@@ -259,9 +256,21 @@ async def test_an_outage_is_survived_and_believed_to_have_silenced_the_runs(
     assert "the database cannot be reached" in caplog.text.lower()
     for minute in (11, 16, 20):
         time.now = NOW + timedelta(minutes=minute)
-        assert await runner.tick(killer) is None
+        assert await runner.tick(killer) == {"task_runs": 0, "flow_runs": 0}
     time.now = NOW + timedelta(minutes=21)
     assert await runner.tick(killer) == {"task_runs": 1, "flow_runs": 0}
+
+
+class SilenceProbe(Probe):
+    """Notes since when it was told that silence counts."""
+
+    def __init__(self) -> None:
+        super().__init__(name="SilenceProbe")
+        self.told: list[datetime | None] = []
+
+    async def run_since(self, context: ActionContext, *, counts_from: datetime | None) -> Mapping[str, int]:
+        self.told.append(counts_from)
+        return {}
 
 
 async def test_a_deadlock_is_no_outage(context: ActionContext, leases: Leases) -> None:
@@ -271,12 +280,13 @@ async def test_a_deadlock_is_no_outage(context: ActionContext, leases: Leases) -
     async def deadlock() -> None:
         raise Unavailable("The database cannot be reached; try again.")
 
-    unlucky, killer = Probe(deadlock, name="Unlucky"), Probe(trusts_silence=True, name="Killer")
+    unlucky, killer = Probe(deadlock, name="Unlucky"), SilenceProbe()
     runner = Runner([unlucky, killer], context, leases=leases, grace=Grace(timedelta(minutes=10)))
     for minute in (0, 5, 10):
         time.now = NOW + timedelta(minutes=minute)
         assert await runner.tick(unlucky) is None
-    assert await runner.tick(killer) == {"things": 1}
+    await runner.tick(killer)
+    assert killer.told == [NOW]
 
 
 async def test_three_towels_do_the_work_once(database: Database, database_url: str) -> None:

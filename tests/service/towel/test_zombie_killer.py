@@ -10,7 +10,9 @@ import pytest
 
 from server_core.actions.context import ActionContext
 from server_core.actions.liveness import end_silent_cancelling_runs, end_silent_task_runs
+from server_core.config import Settings, TowelSettings
 from server_core.db.session import Database
+from server_core.store.liveness import Silence
 from services.towel.loops.zombie_killer import ZombieKiller
 from tests.support.factories import Flow, insert_flow_run_state, insert_task_run_state
 from tests.support.recorder import recorded
@@ -18,6 +20,7 @@ from tests.support.rows import execute, fetch_all, fetch_one, history, make_flow
 
 NOW = datetime(2021, 5, 6, 7, 8, 9, tzinfo=UTC)
 OLD = NOW - timedelta(minutes=11)
+SILENCE = Silence(now=NOW, limit=timedelta(minutes=10))
 SILENT_SINCE = NOW - timedelta(minutes=10)
 NONE = {"task_runs": 0, "flow_runs": 0}
 
@@ -163,13 +166,73 @@ async def test_a_silent_cancellation_ends(context: ActionContext, database: Data
     assert await kill(context) == NONE
 
 
+@pytest.mark.parametrize(
+    ("own", "group", "cancelled"),
+    [
+        ("Cancelled", {}, True),
+        ("Failed", {"silent_cancelling_state": "Cancelled"}, True),
+        ("Cancelled", {"silent_cancelling_state": "Failed"}, False),
+        ("Failed", {"silent_cancelling_state": "Success"}, False),
+        ("Cancelled", {"silent_cancelling_state": ["Failed"]}, True),
+    ],
+)
+async def test_a_silent_cancellation_ends_as_configured(
+    database: Database, own: str, group: dict[str, Any], cancelled: bool
+) -> None:
+    """demands.md 22: kill a client during Cancelling; its run ends Cancelled, and its unfinished task runs with it."""
+    settings = Settings(towel=TowelSettings(silent_cancelling_state=own))
+    context = ActionContext(database=database, settings=settings, clock=lambda: NOW)
+    flow = await make_flow(database, tasks=3, group={"settings": group})
+    run = await make_flow_run(database, flow, state="Cancelling")
+    await execute(database, "UPDATE flow_run SET heartbeat = $2 WHERE id = $1", run, OLD)
+    running, done, waiting = await task_runs_of(database, run)
+    async with database.transaction() as session:
+        await insert_task_run_state(session, task_run_id=running, state="Running", version=2)
+        await insert_task_run_state(session, task_run_id=done, state="Success", version=2)
+    assert await kill(context) == {"task_runs": 0 if cancelled else 1, "flow_runs": 1}
+    row = await fetch_one(database, "flow_run", run)
+    states = [(await fetch_one(database, "task_run", each))["state"] for each in (running, done, waiting)]
+    assert [row["state"], *states] == (
+        ["Cancelled", "Cancelled", "Success", "Cancelled"] if cancelled else ["Failed", "Failed", "Success", "Pending"]
+    )
+    log = next(log for log in await fetch_all(database, "SELECT * FROM log") if log["task_run_id"] is None)
+    assert (log["name"], log["message"]) == ("prefect-server.ZombieKiller.FlowRun", row["state_message"])
+    for part in (str(run), OLD.isoformat(timespec="seconds"), "600 seconds"):
+        assert part in row["state_message"]
+    assert await kill(context) == NONE
+
+
+@pytest.mark.parametrize("seconds", [60, 1200])
+@pytest.mark.parametrize("by", ["server", "group"])
+async def test_limits_of_server_and_group(database: Database, by: str, seconds: int) -> None:
+    limit: dict[str, Any] = {"heartbeat_timeout_seconds": seconds}
+    settings = Settings(towel=TowelSettings(**limit)) if by == "server" else Settings()
+    context = ActionContext(database=database, settings=settings, clock=lambda: NOW)
+    flow = await make_flow(database, tasks=1, group={"settings": limit if by == "group" else {}})
+    for offset, ended in ((1, 0), (0, 1)):
+        heartbeat = NOW - timedelta(seconds=seconds - offset)
+        task_run = await running_task(database, flow, heartbeat=heartbeat)
+        await running_task(database, flow, heartbeat=heartbeat, flow_state="Cancelling", states=("Success",))
+        assert await kill(context) == {"task_runs": ended, "flow_runs": ended}
+    assert f"longer than {seconds} seconds" in (await fetch_one(database, "task_run", task_run))["state_message"]
+
+
+@pytest.mark.parametrize("value", ["1", True, None, -1, 10**400], ids=lambda value: repr(value)[:12])
+async def test_what_a_group_cannot_mean_is_not_said(context: ActionContext, database: Database, value: Any) -> None:
+    keys = ("heartbeat_timeout_seconds", "submitted_timeout_seconds", "silent_cancelling_state")
+    flow = await make_flow(database, tasks=1, group={"settings": dict.fromkeys(keys, value)})
+    await running_task(database, flow)
+    await running_task(database, flow, flow_state="Cancelling", states=("Success",))
+    assert await kill(context) == {"task_runs": 1, "flow_runs": 1}
+
+
 async def test_what_happens_after_a_task_run_was_found_wins(
     context: ActionContext, database: Database, flow: Flow
 ) -> None:
     alive = await running_task(database, flow)
     await execute(database, "UPDATE flow_run SET heartbeat = now()")
     done = await running_task(database, flow, states=("Running", "Success"))
-    ended = await end_silent_task_runs(context, task_run_ids=[alive, done], silent_since=SILENT_SINCE)
+    ended = await end_silent_task_runs(context, task_run_ids=[alive, done], silence=SILENCE)
     assert ended == 0
     assert [state["state"] for state in await history(database, "task_run", done)][-1] == "Success"
 
@@ -181,7 +244,7 @@ async def test_what_happens_after_a_cancellation_was_found_wins(
     run = (await fetch_one(database, "task_run", task_run))["flow_run_id"]
     async with database.transaction() as session:
         await insert_flow_run_state(session, flow_run_id=run, state="Cancelled", version=2)
-    assert await end_silent_cancelling_runs(context, flow_run_ids=[run], silent_since=SILENT_SINCE) == 0
+    assert await end_silent_cancelling_runs(context, flow_run_ids=[run], silence=SILENCE) == 0
     assert (await fetch_one(database, "flow_run", run))["state"] == "Cancelled"
 
 
