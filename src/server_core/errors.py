@@ -13,6 +13,9 @@ defect: it is masked for the client and logged with an id.
     │   ├── UniquenessViolation                             exactly "Uniqueness violation."
     │   └── ForeignKeyViolation                             exactly "Foreign key violation."
     └── Unavailable                 API_ERROR               the database is away; the client sends again
+        └── OutcomeUnknown          OUTCOME_UNKNOWN         it went away while it committed; sending again may double
+
+Clients send again whatever has the code API_ERROR, so it stands only for what was not carried out or may be repeated.
 """
 
 from typing import ClassVar
@@ -89,3 +92,17 @@ class Unavailable(ServerError):
     """The database cannot be reached; code API_ERROR makes the 1.x client send the request again."""
 
     code = "API_ERROR"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection was lost while a change was being committed that must not be made twice.
+
+    Its code keeps the 1.x client from sending the request again by itself (actions.md §0.3).
+    """
+
+    code = "OUTCOME_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection to the database was lost; the change may have been made or not. Look before trying again."
+        )

@@ -72,7 +72,7 @@ async def create_agent_config(
     """
     require(tenant_id=tenant_id)
     checked = _object(settings)
-    async with context.database.autocommit() as session:
+    async with context.database.autocommit(repeatable=False) as session:
         return await store.insert_agent_config(
             session, tenant_id=tenant_id, name=name, settings={} if checked is None else checked
         )

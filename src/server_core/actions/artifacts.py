@@ -28,7 +28,7 @@ async def create_task_run_artifact(
     limit = context.settings.artifacts_max_payload_bytes
     if payload_size(text) > limit:
         raise PayloadTooLarge(f"Artifact payload too large: it may not exceed {limit} bytes.")
-    async with context.database.autocommit() as session:
+    async with context.database.autocommit(repeatable=False) as session:
         inserted = await store.insert_artifact(
             session, task_run_id=task_run_id, kind=kind, data=text, tenant_id=tenant_id
         )

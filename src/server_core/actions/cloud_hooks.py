@@ -58,7 +58,7 @@ async def create_cloud_hook(
     """
     checked_states = rules.check_states(states)
     checked_config = rules.check_config(type, config)
-    async with context.database.autocommit() as session:
+    async with context.database.autocommit(repeatable=False) as session:
         return await store.insert_cloud_hook(
             session,
             tenant_id=tenant_id,

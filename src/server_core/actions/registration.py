@@ -56,7 +56,7 @@ async def create_flow(
     """
     require(project_id=project_id)
     flow = rules.parse_flow(serialized_flow, core_version_cutoff=context.settings.core_version_cutoff)
-    async with context.database.transaction() as session:
+    async with context.database.transaction(repeatable=bool(idempotency_key)) as session:
         tenant_id = await store.find_project_tenant(session, project_id=project_id)
         if tenant_id is None:
             raise NotFound(f"Invalid project: {project_id} does not exist.")

@@ -116,7 +116,7 @@ async def create_flow_run(
         InvalidInput: neither is given, the flow is archived, a required parameter is missing, a value has a wrong type.
         NotFound: there is no such flow, or the group has no unarchived one.
     """
-    async with context.database.transaction() as session:
+    async with context.database.transaction(repeatable=idempotency_key is not None) as session:
         if flow_id is None:
             if not version_group_id:
                 raise InvalidInput("One of `flow_id` and `version_group_id` is required.")

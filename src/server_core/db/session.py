@@ -20,6 +20,7 @@ from server_core.errors import (
     ConstraintViolation,
     ForeignKeyViolation,
     InvalidInput,
+    OutcomeUnknown,
     ServerError,
     Unavailable,
     UniquenessViolation,
@@ -41,7 +42,17 @@ _LOST = (
     asyncpg.InternalClientError,  # Postgres has said goodbye, but the socket is not closed yet
     OSError,
 )
-"""The network, a restart, a fail-over, a deadlock: nothing was changed and another attempt may succeed."""
+"""The network, a restart, a fail-over, a deadlock: another attempt may succeed."""
+
+_NO_ANSWER = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.StatementCompletionUnknownError,
+    OSError,
+)
+"""Those after which nobody knows whether a commit that was under way took place; all others undo it for certain."""
 
 
 class ReadSession:
@@ -150,29 +161,39 @@ class Database:
                 yield ReadSession(connection)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[WriteSession]:
+    async def transaction(self, *, repeatable: bool = True) -> AsyncIterator[WriteSession]:
         """Open a session in a transaction: committed when the block ends, rolled back when it raises.
+
+        Args:
+            repeatable: a client may send the request again although this one was carried out. If it may not, a
+                connection that is lost during the commit is an OutcomeUnknown, not an Unavailable.
 
         Raises:
             UniquenessViolation, ForeignKeyViolation: Postgres refused a row.
             InvalidInput: Postgres could not read a value.
             Unavailable: the database cannot be reached.
+            OutcomeUnknown: see repeatable.
         """
-        with _translated():
+        with _translated() as attempt:
             async with self._acquire() as connection, connection.transaction():
                 yield WriteSession(connection)
+                attempt.may_commit_twice = not repeatable
 
     @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[WriteSession]:
+    async def autocommit(self, *, repeatable: bool = True) -> AsyncIterator[WriteSession]:
         """Open a session whose every statement commits by itself: for verbs that are one statement.
 
         It saves the round trips of BEGIN and COMMIT on the paths that clients use most.
 
+        Args:
+            repeatable: as of transaction.
+
         Raises:
-            UniquenessViolation, ForeignKeyViolation, InvalidInput, Unavailable: as transaction does.
+            UniquenessViolation, ForeignKeyViolation, InvalidInput, Unavailable, OutcomeUnknown: as transaction does.
         """
-        with _translated():
+        with _translated() as attempt:
             async with self._acquire() as connection:
+                attempt.may_commit_twice = not repeatable
                 yield WriteSession(connection)
 
     @asynccontextmanager
@@ -193,16 +214,25 @@ class Database:
 
 
 class _translated:  # noqa: N801 - reads as a statement
-    """Turns what Postgres or the network raises into the error tree; leaves every other error alone."""
+    """Turns what Postgres or the network raises into the error tree; leaves every other error alone.
 
-    def __enter__(self) -> None:
-        return None
+    Attributes:
+        may_commit_twice: from here on a lost connection may hide a commit, and the change must not be made again.
+    """
+
+    def __init__(self) -> None:
+        self.may_commit_twice = False
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
             translated = translate(error)
+            if self.may_commit_twice and isinstance(error, _NO_ANSWER):
+                translated = OutcomeUnknown()
             if translated is not None:
                 raise translated from error
 
