@@ -40,8 +40,16 @@ class FlowRunStateChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRunStateChange:
-    """One new row of `task_run_state` and the version it gave the run."""
+    """One new row of `task_run_state` and the version it gave the run.
+
+    Attributes:
+        task_run_id: the run.
+        state_id: id of the new state row.
+        version: the run's version with this state.
+        overdue: its flow run, if a sign of life of that was asked for and is overdue (actions.life).
+    """
 
     task_run_id: UUID
     state_id: UUID
     version: int
+    overdue: UUID | None

@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from server_core.actions.context import ActionContext
+from server_core.actions.life import note_life, overdue_before
 from server_core.db.session import WriteSession
 from server_core.errors import InvalidInput
 from server_core.storable import storable_json, storable_text
@@ -51,19 +52,28 @@ async def write_run_logs(context: ActionContext, *, logs: Sequence[LogEntry]) ->
         InvalidInput: a level is not one of LEVELS; nothing is stored.
     """
     async with context.database.autocommit() as session:
-        await write_logs_in(session, context, logs)
+        overdue = await write_logs_in(session, context, logs, overdue_before=overdue_before(context))
+    await note_life(context, overdue)
     return True
 
 
-async def write_logs_in(session: WriteSession, context: ActionContext, logs: Sequence[LogEntry]) -> int:
-    """Store log lines inside the caller's transaction: one statement; return how many were stored.
+async def write_logs_in(
+    session: WriteSession, context: ActionContext, logs: Sequence[LogEntry], *, overdue_before: datetime | None = None
+) -> list[UUID]:
+    """Store log lines inside the caller's transaction: one statement.
+
+    Args:
+        overdue_before: a client reports, which shows that its flow runs live: a heartbeat is overdue if older.
+
+    Returns:
+        The flow runs whose heartbeat is overdue.
 
     Raises:
         InvalidInput: a level is not one of LEVELS.
     """
     now = context.clock()
     lines = [line for line in (_line(entry, now) for entry in logs) if line is not None]
-    return await store.insert_logs(session, logs=lines) if lines else 0
+    return await store.insert_logs(session, logs=lines, overdue_before=overdue_before) if lines else []
 
 
 def _line(entry: LogEntry, now: datetime) -> store.NewLog | None:

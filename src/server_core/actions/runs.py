@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
+from server_core.actions.life import note_life, overdue_before
 from server_core.db.session import Row, WriteSession
 from server_core.errors import InvalidInput, NotFound, ServerError
 from server_core.rules.arguments import require
@@ -226,7 +227,10 @@ async def update_flow_run_heartbeat(context: ActionContext, *, flow_run_id: UUID
 async def update_task_run_heartbeat(context: ActionContext, *, task_run_id: UUID) -> bool:
     """Note that a task run is alive; always True, also for a run that does not exist (§2.7)."""
     async with context.database.autocommit() as session:
-        await store.update_task_run_heartbeat(session, task_run_id=task_run_id, now=context.clock())
+        overdue = await store.update_task_run_heartbeat(
+            session, task_run_id=task_run_id, now=context.clock(), overdue_before=overdue_before(context)
+        )
+    await note_life(context, [overdue])
     return True
 
 
@@ -262,10 +266,16 @@ async def get_or_create_task_run_info(
                 state_id=uuid4(),
                 state=state,
                 now=now,
+                overdue_before=overdue_before(context),
             )
             if row is not None:
-                return TaskRunInfo(**row)
-    raise NotFound(f"Invalid ID: there is no flow run {flow_run_id} or no task {task_id}.")
+                break
+        else:
+            raise NotFound(f"Invalid ID: there is no flow run {flow_run_id} or no task {task_id}.")
+    await note_life(context, [row["overdue"]])
+    return TaskRunInfo(
+        id=row["id"], version=row["version"], state=row["state"], serialized_state=row["serialized_state"]
+    )
 
 
 async def get_task_run_info(context: ActionContext, *, task_run_id: UUID) -> TaskRunInfo:

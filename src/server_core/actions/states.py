@@ -6,12 +6,14 @@ A batch's entries stand alone: those that can be written are, then the first err
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from server_core.actions.changes import FlowRunStateChange, TaskRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
+from server_core.actions.life import note_life, overdue_before
 from server_core.db.session import Row, WriteSession
 from server_core.errors import NotFound, ServerError, StateUpdateFailed
 from server_core.rules import states as rules
@@ -116,7 +118,10 @@ async def set_task_run_states(context: ActionContext, *, states: Sequence[TaskRu
     }
     if writes:
         async with context.database.autocommit() as session:
-            outcomes = await write_task_run_states(session, context, list(writes.values()))
+            outcomes = await write_task_run_states(
+                session, context, list(writes.values()), overdue_before=overdue_before(context)
+            )
+        await note_life(context, [each.overdue for each in outcomes if isinstance(each, TaskRunStateChange)])
         errors |= _errors(zip(writes, outcomes, strict=True))
     _raise_first(errors)
     return [StateReceipt(id=each.task_run_id) for each in states]
@@ -187,9 +192,16 @@ async def write_flow_run_states(
 
 
 async def write_task_run_states(
-    session: WriteSession, context: ActionContext, states: Sequence[TaskRunStateWrite]
+    session: WriteSession,
+    context: ActionContext,
+    states: Sequence[TaskRunStateWrite],
+    *,
+    overdue_before: datetime | None = None,
 ) -> list[TaskRunStateChange | StateUpdateFailed]:
     """Write states of task runs inside the caller's transaction: one statement, however many states.
+
+    Args:
+        overdue_before: a client reports, which shows that its flow run lives: its heartbeat is overdue if older.
 
     Returns:
         Per entry, in order: the change, or why the entry was refused; a refused entry leaves no trace.
@@ -207,11 +219,15 @@ async def write_task_run_states(
         )
         for each, state in zip(states, carried, strict=True)
     ]
-    rows = await store.insert_task_run_states(session, entries=entries, now=context.clock())
+    rows = await store.insert_task_run_states(
+        session, entries=entries, now=context.clock(), overdue_before=overdue_before
+    )
     return [
         rules.refuse_task_run(entry.task_run_id, known=row["known"])
         if row["version"] is None
-        else TaskRunStateChange(task_run_id=entry.task_run_id, state_id=entry.state_id, version=row["version"])
+        else TaskRunStateChange(
+            task_run_id=entry.task_run_id, state_id=entry.state_id, version=row["version"], overdue=row["overdue"]
+        )
         for entry, row in zip(entries, rows, strict=True)
     ]
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server_core.db.session import WriteSession
+from server_core.store.life import is_overdue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,32 +22,38 @@ class NewLog:
     info: str | None
 
 
-async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog]) -> int:
+async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_before: datetime | None) -> list[UUID]:
     """Insert log lines with their flow run's tenant, without those whose flow run or task run is gone; one statement.
 
     The runs are locked against deletion, so that one that goes meanwhile drops its lines and not the whole batch.
+
+    Returns:
+        Those of the flow runs whose heartbeat is from before `overdue_before` (see store.life).
     """
-    return await session.execute(
-        """
+    rows = await session.fetch(
+        f"""
         WITH line AS (
             SELECT * FROM unnest(
                 $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]
             ) WITH ORDINALITY AS l(flow_run_id, task_run_id, "timestamp", name, level, message, info, position)
         ),
         flow AS (
-            SELECT id, tenant_id FROM flow_run WHERE id = ANY($8::uuid[]) ORDER BY id FOR KEY SHARE
+            SELECT id, tenant_id, state, heartbeat FROM flow_run WHERE id = ANY($8::uuid[]) ORDER BY id FOR KEY SHARE
         ),
         task AS (
             SELECT id FROM task_run WHERE id = ANY($9::uuid[]) ORDER BY id FOR KEY SHARE
+        ),
+        written AS (
+            INSERT INTO log (tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
+            SELECT
+                flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
+                line.message, line.info::jsonb
+            FROM line JOIN flow ON flow.id = line.flow_run_id
+            WHERE line.task_run_id IS NULL OR line.task_run_id IN (SELECT id FROM task)
+            ORDER BY line.position
         )
-        INSERT INTO log (tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
-        SELECT
-            flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
-            line.message, line.info::jsonb
-        FROM line JOIN flow ON flow.id = line.flow_run_id
-        WHERE line.task_run_id IS NULL OR line.task_run_id IN (SELECT id FROM task)
-        ORDER BY line.position
-        """,
+        SELECT id FROM flow WHERE {is_overdue("flow", "$10")}
+        """,  # noqa: S608 - made of constants
         [log.flow_run_id for log in logs],
         [log.task_run_id for log in logs],
         [log.timestamp for log in logs],
@@ -56,4 +63,6 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog]) -> int:
         [log.info for log in logs],
         list({log.flow_run_id for log in logs}),
         list({log.task_run_id for log in logs if log.task_run_id is not None}),
+        overdue_before,
     )
+    return [row["id"] for row in rows]

@@ -9,6 +9,7 @@ from uuid import UUID
 from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.states import State
 from server_core.store.entries import entry_arguments, entry_source
+from server_core.store.life import is_overdue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,9 +181,22 @@ async def update_task_run_name(session: WriteSession, *, task_run_id: UUID, name
     return await session.execute("UPDATE task_run SET name = $2 WHERE id = $1", task_run_id, name) > 0
 
 
-async def update_task_run_heartbeat(session: WriteSession, *, task_run_id: UUID, now: datetime) -> bool:
-    """Note that a task run is alive."""
-    return await session.execute("UPDATE task_run SET heartbeat = $2 WHERE id = $1", task_run_id, now) > 0
+async def update_task_run_heartbeat(
+    session: WriteSession, *, task_run_id: UUID, now: datetime, overdue_before: datetime
+) -> UUID | None:
+    """Note that a task run is alive; return its flow run if that one's heartbeat is overdue (see store.life)."""
+    overdue: UUID | None = await session.fetch_value(
+        f"""
+        UPDATE task_run SET heartbeat = $2 WHERE id = $1
+        RETURNING (
+            SELECT life.id FROM flow_run AS life WHERE life.id = task_run.flow_run_id AND {is_overdue("life", "$3")}
+        )
+        """,  # noqa: S608 - made of constants
+        task_run_id,
+        now,
+        overdue_before,
+    )
+    return overdue
 
 
 async def find_or_insert_task_run(
@@ -195,6 +209,7 @@ async def find_or_insert_task_run(
     state_id: UUID,
     state: State,
     now: datetime,
+    overdue_before: datetime,
 ) -> Row | None:
     """Return the task run of a key; insert it, with its first state, if there is none. One statement.
 
@@ -202,11 +217,12 @@ async def find_or_insert_task_run(
         task_run_id: of the new row, if one is made; so with state_id.
 
     Returns:
-        id, version, state, serialized_state. None if the flow run or the task does not exist, or if somebody else
-        inserted the row at the same moment: then the next call finds it.
+        id, version, state, serialized_state, and overdue: the flow run, if its heartbeat is (see store.life). None if
+        the flow run or the task does not exist, or if somebody else inserted the row at the same moment: then the next
+        call finds it.
     """
     return await session.fetch_row(
-        """
+        f"""
         WITH found AS (
             SELECT id, version, state, serialized_state
             FROM task_run
@@ -225,10 +241,14 @@ async def find_or_insert_task_run(
                 (id, tenant_id, task_run_id, "timestamp", state, message, serialized_state, version)
             SELECT $5, tenant_id, id, $9, $6, $7, $8::text::jsonb, 1 FROM made
         )
-        SELECT id, version, state, serialized_state FROM found
-        UNION ALL
-        SELECT id, 1, $6, $8::text::jsonb FROM made
-        """,
+        SELECT
+            run.*, (SELECT life.id FROM flow_run AS life WHERE life.id = $2 AND {is_overdue("life", "$10")}) AS overdue
+        FROM (
+            SELECT id, version, state, serialized_state FROM found
+            UNION ALL
+            SELECT id, 1, $6, $8::text::jsonb FROM made
+        ) AS run
+        """,  # noqa: S608 - made of constants
         task_run_id,
         flow_run_id,
         task_id,
@@ -238,6 +258,7 @@ async def find_or_insert_task_run(
         state.message,
         state.text,
         now,
+        overdue_before,
     )
 
 

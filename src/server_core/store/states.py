@@ -14,6 +14,7 @@ from uuid import UUID
 from server_core.db.session import Row, WriteSession
 from server_core.states import FINISHED, State
 from server_core.store.entries import entry_arguments, entry_source, first_column_matches
+from server_core.store.life import is_overdue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,7 +264,10 @@ written AS (
     FROM accepted
     ORDER BY position
 ){beating if needs_running else ""}
-SELECT run.id IS NOT NULL AS known, accepted.version::int
+SELECT
+    run.id IS NOT NULL AS known,
+    accepted.version::int,
+    (SELECT life.id FROM flow_run AS life WHERE life.id = run.flow_run_id AND {is_overdue("life", "$10")}) AS overdue
 FROM entry
 LEFT JOIN run ON run.id = entry.task_run_id
 LEFT JOIN accepted ON accepted.position = entry.position
@@ -271,13 +275,16 @@ ORDER BY entry.position
 """  # noqa: S608 - made of constants
 
 
-async def insert_task_run_states(session: WriteSession, *, entries: Sequence[TaskRunEntry], now: datetime) -> list[Row]:
+async def insert_task_run_states(
+    session: WriteSession, *, entries: Sequence[TaskRunEntry], now: datetime, overdue_before: datetime | None
+) -> list[Row]:
     """Insert the states that fit and set heartbeats; one statement.
 
     The flow runs of entries that need them Running are locked against change first.
 
     Returns:
-        Per entry, in order: known (the run exists), version (None: refused).
+        Per entry, in order: known (the run exists), version (None: refused), overdue (the flow run, if its heartbeat is
+        from before `overdue_before`; see store.life).
     """
     rows = [
         (
@@ -294,4 +301,4 @@ async def insert_task_run_states(session: WriteSession, *, entries: Sequence[Tas
     ]
     single = len(rows) == 1
     statement = _task_run_statement(single=single, needs_running=any(entry.needs_running for entry in entries))
-    return await session.fetch(statement, *entry_arguments(rows, single=single), now)
+    return await session.fetch(statement, *entry_arguments(rows, single=single), now, overdue_before)
