@@ -17,6 +17,7 @@ from server_core.db.session import ReadSession
 from server_core.errors import InvalidInput, NotFound, ServerError
 from server_core.rules import cloud_hooks as rules
 from server_core.rules import hook_events
+from server_core.rules.arguments import require
 from server_core.states import make_state
 from server_core.store import cloud_hooks as store
 
@@ -56,6 +57,7 @@ async def create_cloud_hook(
         InvalidInput: the states or the config cannot be used.
         ForeignKeyViolation: there is no such tenant.
     """
+    require(tenant_id=tenant_id)
     checked_states = rules.check_states(states)
     checked_config = rules.check_config(type, config)
     async with context.database.autocommit(repeatable=False) as session:
@@ -72,18 +74,21 @@ async def create_cloud_hook(
 
 async def delete_cloud_hook(context: ActionContext, *, cloud_hook_id: UUID) -> bool:
     """Delete a hook; say whether it existed."""
+    require(cloud_hook_id=cloud_hook_id)
     async with context.database.autocommit() as session:
         return await store.delete_cloud_hook(session, cloud_hook_id=cloud_hook_id)
 
 
 async def set_cloud_hook_active(context: ActionContext, *, cloud_hook_id: UUID) -> bool:
     """Switch a hook on; say whether it exists."""
+    require(cloud_hook_id=cloud_hook_id)
     async with context.database.autocommit() as session:
         return await store.set_active(session, cloud_hook_id=cloud_hook_id, active=True)
 
 
 async def set_cloud_hook_inactive(context: ActionContext, *, cloud_hook_id: UUID) -> bool:
     """Switch a hook off; say whether it exists."""
+    require(cloud_hook_id=cloud_hook_id)
     async with context.database.autocommit() as session:
         return await store.set_active(session, cloud_hook_id=cloud_hook_id, active=False)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server_core.actions.context import ActionContext
+from server_core.rules.arguments import require
 from server_core.store import queue as store
 
 
@@ -25,6 +26,7 @@ async def get_runs_in_queue(
         labels: the agent's; None: none.
         agent_id: the agent that asks; it is noted as alive. An unknown one is ignored.
     """
+    require(tenant_id=tenant_id)
     now = context.clock()
     async with context.database.autocommit() as session:
         return await store.fetch_due_runs(

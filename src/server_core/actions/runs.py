@@ -219,6 +219,7 @@ async def set_task_run_name(context: ActionContext, *, task_run_id: UUID, name: 
 
 async def update_flow_run_heartbeat(context: ActionContext, *, flow_run_id: UUID) -> bool:
     """Note that a flow run is alive; always True, also for a run that does not exist (§2.7)."""
+    require(flow_run_id=flow_run_id)
     async with context.database.autocommit() as session:
         await store.update_flow_run_heartbeat(session, flow_run_id=flow_run_id, now=context.clock())
     return True
@@ -226,6 +227,7 @@ async def update_flow_run_heartbeat(context: ActionContext, *, flow_run_id: UUID
 
 async def update_task_run_heartbeat(context: ActionContext, *, task_run_id: UUID) -> bool:
     """Note that a task run is alive; always True, also for a run that does not exist (§2.7)."""
+    require(task_run_id=task_run_id)
     async with context.database.autocommit() as session:
         overdue = await store.update_task_run_heartbeat(
             session, task_run_id=task_run_id, now=context.clock(), overdue_before=overdue_before(context)
@@ -253,6 +255,7 @@ async def get_or_create_task_run_info(
     Raises:
         NotFound: there is no such flow run or task.
     """
+    require(flow_run_id=flow_run_id, task_id=task_id)
     now = context.clock()
     state = make_state("Pending", now=now, message=CREATED_MESSAGE)
     async with context.database.autocommit() as session:
@@ -284,6 +287,7 @@ async def get_task_run_info(context: ActionContext, *, task_run_id: UUID) -> Tas
     Raises:
         NotFound: there is no such task run.
     """
+    require(task_run_id=task_run_id)
     async with context.database.read() as session:
         row = await store.find_task_run(session, task_run_id=task_run_id)
     if row is None:
@@ -293,6 +297,7 @@ async def get_task_run_info(context: ActionContext, *, task_run_id: UUID) -> Tas
 
 async def mapped_children(context: ActionContext, *, task_run_id: UUID) -> MappedChildren:
     """Sum up the children of a mapped task run; empty for a child and for an unknown id (§2.1)."""
+    require(task_run_id=task_run_id)
     async with context.database.read() as session:
         rows = await store.fetch_mapped_children(session, task_run_id=task_run_id)
     return MappedChildren(

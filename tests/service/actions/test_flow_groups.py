@@ -13,6 +13,7 @@ from server_core.actions.runs import create_flow_run
 from server_core.db.session import Database
 from server_core.errors import InvalidInput
 from server_core.rules.schedules.groups import CronClockInput, IntervalClockInput
+from tests.support import factories
 from tests.support.factories import Flow
 from tests.support.rows import execute, fetch_all, fetch_one, make_flow, make_flow_run
 
@@ -231,8 +232,39 @@ async def test_bad_settings_change_nothing(
     assert await group(database, flow) == before
 
 
+async def second_version(database: Database, flow: Flow) -> Flow:
+    """Another active flow of the same group."""
+    async with database.transaction() as session:
+        tenant = factories.Tenant(id=flow.tenant_id, project_id=flow.project_id)
+        return await factories.make_flow(
+            session, tenant=tenant, flow_group_id=flow.flow_group_id, schedule=HOURLY, is_schedule_active=True
+        )
+
+
+@pytest.mark.parametrize("removes", [True, False])
+async def test_planned_runs_of_every_flow_of_the_group_go(
+    context: ActionContext, database: Database, flow: Flow, removes: bool
+) -> None:
+    """§2.5: planned runs that are exactly Scheduled; runs made by hand, other states and other groups stay."""
+    other = await second_version(database, flow)
+    stranger = await make_flow(database)
+    kept = {
+        await make_flow_run(database, other, state="Scheduled"),
+        await make_flow_run(database, other, state="Submitted", auto_scheduled=True),
+        await make_flow_run(database, flow, state="Retrying", auto_scheduled=True),
+        await make_flow_run(database, stranger, state="Scheduled", auto_scheduled=True),
+    }
+    gone = {await make_flow_run(database, each, state="Scheduled", auto_scheduled=True) for each in (flow, other)}
+    verb = flow_groups.delete_flow_group_schedule if removes else flow_groups.set_flow_group_schedule
+    assert await verb(context, flow_group_id=flow.flow_group_id) is True
+    left = await run_ids(database)
+    assert kept <= left
+    assert not gone & left
+
+
 async def test_deleting(context: ActionContext, database: Database, flow: Flow) -> None:
     await make_flow_run(database, flow)
+    await make_flow_run(database, await second_version(database, flow))
     assert await flow_groups.delete_flow_group(context, flow_group_id=flow.flow_group_id) is True
     for table in ("flow_group", "flow", "flow_run", "task"):
         assert await fetch_all(database, f"SELECT 1 FROM {table}") == [], table

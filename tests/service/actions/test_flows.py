@@ -135,6 +135,23 @@ async def test_required_parameters_with_values(
     assert len(await runs(database, flow)) >= 10
 
 
+async def test_group_and_clocks_together_give_the_required_parameters(
+    context: ActionContext, database: Database
+) -> None:
+    """§2.4: either source may have a name, but every clock must have what the group lacks."""
+    two = [*REQUIRED, {**REQUIRED[0], "name": "q", "slug": "q"}]
+    for defaults, possible in ((({"q": 1}, {"q": 2}), True), (({"q": 1}, {"p": 2}), False)):
+        flow = await make_flow(
+            database, schedule=with_defaults(*defaults), parameters=two, group={"default_parameters": {"p": 1}}
+        )
+        if possible:
+            assert await flows.set_schedule_active(context, flow_id=flow.id) is True
+        else:
+            with pytest.raises(InvalidInput, match=r"required parameters.*: q"):
+                await flows.set_schedule_active(context, flow_id=flow.id)
+        assert await is_active(database, flow) is possible
+
+
 # --- schedule off ------------------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,18 @@ async def test_a_paused_run_without_a_start_time_is_not_due(
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id) == []
 
 
+async def test_a_paused_task_without_a_start_time_is_not_due(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """§2.8: with one it is, as any other task that waits."""
+    run = await create_flow_run(context, flow_id=flow.id)
+    await set_state(context, run, type="Running")
+    await set_task_state(context, database, run, type="Paused")
+    assert await get_runs_in_queue(context, tenant_id=flow.tenant_id) == []
+    await set_task_state(context, database, run, type="Paused", start_time=NOW.isoformat())
+    assert await get_runs_in_queue(context, tenant_id=flow.tenant_id) == [run]
+
+
 @pytest.mark.parametrize("state", ["Scheduled", "Queued", "Resume", "Retrying"])
 async def test_running_runs_with_a_due_task(context: ActionContext, database: Database, flow: Flow, state: str) -> None:
     run = await create_flow_run(context, flow_id=flow.id)

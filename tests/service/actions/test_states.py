@@ -273,6 +273,18 @@ async def test_any_transition_is_allowed(context: ActionContext, database: Datab
     assert (made["version"], made["state"]) == (4, "TriggerFailed")
 
 
+async def test_trigger_failed_neither_begins_nor_ends_a_run(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """§4.2, §10: nor do the other ends that are no work done; Failed ends one."""
+    for state, ends in (("TriggerFailed", False), ("ValidationFailed", False), ("Skipped", False), ("Failed", True)):
+        run = await make_flow_run(database, flow)
+        await set_flow(context, run, state)
+        made = await fetch_one(database, "flow_run", run)
+        assert made["start_time"] is None
+        assert (made["end_time"] is not None) is ends, state
+
+
 async def test_unstorable_characters_do_not_lose_a_state(context: ActionContext, database: Database, run: UUID) -> None:
     document = {"type": "Failed", "message": "a\x00b\ud800", "context": {"x": "\x00"}}
     await set_flow_run_states(context, states=[FlowRunStateInput(flow_run_id=run, state=document)])

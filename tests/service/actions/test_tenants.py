@@ -140,7 +140,8 @@ async def test_project_names_are_unique_in_a_tenant(
     with pytest.raises(UniquenessViolation, match=r"^Uniqueness violation\.$"):
         await projects.create_project(context, tenant_id=tenant_id, name="p")
     other = await tenants.create_tenant(context, name="o", slug="o")
-    assert await projects.create_project(context, tenant_id=other, name="p")
+    bare = await projects.create_project(context, tenant_id=other, name="p")
+    assert (await fetch_one(database, "project", bare))["description"] is None
 
 
 async def test_a_project_needs_a_tenant_and_a_name(context: ActionContext, tenant_id: UUID) -> None:

@@ -98,6 +98,17 @@ async def test_deleting_a_flow_and_then_its_tenant(database: Database) -> None:
             assert await session.fetch_value(f"SELECT count(*) FROM {table}") == 0, table
 
 
+async def test_deleting_a_flow_group_deletes_its_flows(database: Database) -> None:
+    """actions.md §4.5: by the key itself, whoever deletes the row."""
+    async with database.transaction() as session:
+        flow = await make_flow(session, tasks=1)
+        other = await make_flow(session)
+        await make_flow_run(session, flow=flow)
+        await session.execute("DELETE FROM flow_group WHERE id = $1", flow.flow_group_id)
+        assert [row["id"] for row in await session.fetch("SELECT id FROM flow")] == [other.id]
+        assert await session.fetch("SELECT FROM task UNION ALL SELECT FROM flow_run") == []
+
+
 async def test_deleting_an_agent_keeps_its_runs(database: Database) -> None:
     async with database.transaction() as session:
         flow = await make_flow(session)

@@ -8,6 +8,33 @@ from tests.service.graphql.conftest import Send
 
 API = "{ api { backend mode version core_version release_timestamp } }"
 
+COLORS = {
+    "State": "#696969",
+    "Pending": "#7ebdff",
+    "Scheduled": "#ffab00",
+    "Paused": "#99a8e8",
+    "Resume": "#f58c0c",
+    "Retrying": "#f66a0a",
+    "_MetaState": "#696969",
+    "ClientFailed": "#eb0000",
+    "Submitted": "#ffdf5d",
+    "Queued": "#ffea7f",
+    "Running": "#3d67ff",
+    "Cancelling": "#E8E8E8",
+    "Finished": "#003ccb",
+    "Looped": "#003ccb",
+    "Success": "#28a745",
+    "Cached": "#34d058",
+    "Mapped": "#003ccb",
+    "Skipped": "#62757f",
+    "Cancelled": "#bdbdbd",
+    "Failed": "#eb0000",
+    "TimedOut": "#ff4e33",
+    "TriggerFailed": "#ff5131",
+    "ValidationFailed": "#ff5131",
+}
+"""The table of actions.md §3.1."""
+
 
 async def test_hello(actions: Send) -> None:
     assert (await actions("{ hello }")).data["hello"]
@@ -43,7 +70,7 @@ async def test_reference_data(actions: Send) -> None:
     assert set(hierarchy["Success"]) == {"Success", "Cached", "Mapped", "Skipped"}
     assert set(hierarchy["State"]) == set(hierarchy)
     assert all(names[0] == name for name, names in hierarchy.items())
-    assert info["Success"] == {"color": "#28a745"}
+    assert info == {name: {"color": color} for name, color in COLORS.items()}
 
 
 async def test_introspection(actions: Send) -> None:

@@ -98,6 +98,21 @@ async def test_big_numbers_come_back_whole(actions: Send, database: Database, fl
     assert answer.data["get_task_run_info"]["serialized_state"]["context"] == {"big": 2**100}
 
 
+async def test_instants_as_variable_and_as_literal(actions: Send, database: Database, flow: Flow) -> None:
+    """§0.2: ISO-8601 either way; without an offset it is UTC."""
+    document = "mutation($at: DateTime) { create_flow_run(input: {flow_id: %s, scheduled_start_time: %s}) { id } }"
+    spelt = {
+        "2022-03-04T05:06:07+02:00": "2022-03-04T03:06:07+00:00",
+        "2022-03-04T05:06:07": "2022-03-04T05:06:07+00:00",
+    }
+    for given, stored in spelt.items():
+        for value, variables in (("$at", {"at": given}), (f'"{given}"', None)):
+            query = document if value == "$at" else document.replace("($at: DateTime)", "")
+            answer = await actions(query % (f'"{flow.id}"', value), variables)
+            run = await fetch_one(database, "flow_run", UUID(answer.data["create_flow_run"]["id"]))
+            assert run["scheduled_start_time"].isoformat() == stored
+
+
 async def test_an_object_where_a_list_is_expected(actions: Send, database: Database, flow: Flow) -> None:
     run_id = await make_flow_run(database, flow)
     entry = {"flow_run_id": str(run_id), "message": "only one", "level": "ERROR"}
