@@ -1,9 +1,9 @@
-"""A receiver of webhooks on loopback that keeps what it was sent, and a transport that leads every host to it."""
+"""A receiver of requests on loopback that keeps what it was sent, and a transport that leads every host to it."""
 
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,13 +37,18 @@ class Received:
         return base64.b64decode(self.headers["authorization"].removeprefix("Basic ")).decode()
 
 
+Answer = Callable[[Received], tuple[int, object]]
+"""What to answer a request with: a status, and a JSON value for the body."""
+
+
 class Receiver:
-    """Answers every request with one status; with `silent` it reads and never answers."""
+    """Answers every request with one status, or what `answer` says; with `silent` it reads and never answers."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.status = 200
         self.headers = ""
+        self.answer: Answer | None = None
         self.silent = False
         self.port = 0
         self._open: set[asyncio.StreamWriter] = set()
@@ -61,9 +66,10 @@ class Receiver:
                 method, path, _ = head[0].split(" ")
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                self.received.append(Received(method=method, path=path, headers=headers, body=body))
+                request = Received(method=method, path=path, headers=headers, body=body)
+                self.received.append(request)
                 if not self.silent:
-                    writer.write(f"HTTP/1.1 {self.status} X\r\n{self.headers}Content-Length: 2\r\n\r\nok".encode())
+                    writer.write(self._response(request))
                     await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -71,11 +77,19 @@ class Receiver:
             self._open.discard(writer)
             writer.close()
 
+    def _response(self, request: Received) -> bytes:
+        status, headers, body = self.status, self.headers, b"ok"
+        if self.answer is not None:
+            status, value = self.answer(request)
+            headers, body = f"{headers}Content-Type: application/json\r\n", json.dumps(value).encode()
+        return f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
+async def receiving(answer: Answer | None = None) -> AsyncIterator[Receiver]:
     """Run a receiver for the length of a block."""
     receiver = Receiver()
+    receiver.answer = answer
     server = await asyncio.start_server(receiver._serve, "127.0.0.1", 0)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
