@@ -71,6 +71,6 @@ async def client(server: Server, new_client: NewClient) -> PrefectClient:
 async def project(server: Server) -> str:
     """Name of a project of its own."""
     name = f"project-{uuid4().hex[:8]}"
-    [tenant] = await server.rows("SELECT id FROM tenant")
-    await server.mutate("create_project", tenant_id=str(tenant["id"]), name=name)
+    tenant_id = await server.value("SELECT id FROM tenant ORDER BY created LIMIT 1")
+    await server.mutate("create_project", tenant_id=str(tenant_id), name=name)
     return name
