@@ -119,6 +119,7 @@ async def create(context: ActionContext, run: Run, **changes: Any) -> UUID:
 
 
 async def test_a_hook_is_stored(context: ActionContext, run: Run) -> None:
+    """§10: repeated states collapse, one invalid refuses all."""
     hook_id = await create(context, run, states=["Running", "running", "Success"], name="n", version_group_id="any")
     async with context.database.read() as session:
         row = await session.fetch_row("SELECT * FROM cloud_hook WHERE id = $1", hook_id)
@@ -162,7 +163,10 @@ async def test_a_webhook_is_sent(hooked: ActionContext, run: Run, receiver: Rece
 
 
 async def test_only_matching_hooks_are_told(hooked: ActionContext, run: Run, receiver: Receiver) -> None:
-    """§7.2: exact class, active, own tenant, own version group or none."""
+    """§7.2: exact class, active, own tenant, own version group or none.
+
+    §10: several hooks hear of one state, inactive ones do not.
+    """
 
     async def at(path: str, **changes: Any) -> UUID:
         return await create(hooked, run, config={"url": f"http://receiver.example/{path}"}, **changes)
@@ -323,7 +327,7 @@ async def test_a_context_without_delivery_tells_nobody(context: ActionContext, r
 async def test_a_hook_is_tested_with_a_made_up_run(
     hooked: ActionContext, run: Run, receiver: Receiver, state_type: str
 ) -> None:
-    """§7.4: active flag, states and version group do not matter."""
+    """§7.4: active flag, states and version group do not matter. §10: a hook is tested with each of five states."""
     hook_id = await create(hooked, run, version_group_id="other")
     await cloud_hooks.set_cloud_hook_inactive(hooked, cloud_hook_id=hook_id)
     result = await cloud_hooks.test_cloud_hook(hooked, cloud_hook_id=hook_id, state_type=state_type)

@@ -132,6 +132,7 @@ def test_cached_inputs_can_be_carried_over() -> None:
 
 
 def test_hierarchy() -> None:
+    """§2.1: each state class lists itself first and all below it."""
     assert set(states.HIERARCHY) == set(states.COLORS) == set(states.PARENTS)
     assert all(names[0] == name for name, names in states.HIERARCHY.items())
     assert set(states.HIERARCHY["Success"]) == {"Success", "Cached", "Mapped", "Skipped"}

@@ -26,6 +26,7 @@ async def flow(database: Database) -> Flow:
 
 
 async def test_a_run_is_scheduled_with_its_task_runs(context: ActionContext, database: Database, flow: Flow) -> None:
+    """§3.7: the first state is version 1, the next 2."""
     context = replace(context, clock=lambda: NOW)
     run_id = await create_flow_run(context, flow_id=flow.id)
     run = await fetch_one(database, "flow_run", run_id)
@@ -44,6 +45,7 @@ async def test_a_run_is_scheduled_with_its_task_runs(context: ActionContext, dat
 
 
 async def test_what_is_given_is_stored(context: ActionContext, database: Database, flow: Flow) -> None:
+    """§10: context and parameters are kept as given, with the defaults."""
     start = NOW - timedelta(days=1)
     run_id = await create_flow_run(
         context,
@@ -66,6 +68,7 @@ async def test_what_is_given_is_stored(context: ActionContext, database: Databas
 
 
 async def test_flow_and_group_fill_in(context: ActionContext, database: Database) -> None:
+    """§10: context and parameters are kept as given, with the defaults."""
     flow = await make_flow(
         database,
         parameters=[{"name": "a", "slug": "a", "required": True, "default": None}, {"name": "b", "default": 2}],

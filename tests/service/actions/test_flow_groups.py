@@ -290,6 +290,7 @@ async def test_unknown_groups(context: ActionContext) -> None:
 
 @pytest.mark.parametrize("missing", [None, ""])
 async def test_ids_are_required(context: ActionContext, missing: Any) -> None:
+    """§0.4: a null or empty id is an error in every verb."""
     for call in (
         flow_groups.set_flow_group_default_parameters(context, flow_group_id=missing, parameters={}),
         flow_groups.set_flow_group_description(context, flow_group_id=missing, description="x"),

@@ -285,6 +285,7 @@ async def test_runs_are_deleted_in_batches(context: ActionContext, database: Dat
 
 
 async def test_deleting_takes_the_runs_along(context: ActionContext, database: Database, flow: Flow) -> None:
+    """§4.5: a flow's group stays."""
     for _ in range(3):
         await make_flow_run(database, flow)
     assert await flows.delete_flow(context, flow_id=flow.id) is True
@@ -308,6 +309,7 @@ async def test_unknown_flows(context: ActionContext) -> None:
 
 @pytest.mark.parametrize("missing", [None, ""])
 async def test_ids_are_required(context: ActionContext, missing: Any) -> None:
+    """§0.4: a null or empty id is an error in every verb."""
     for verb in (
         flows.archive_flow,
         flows.unarchive_flow,

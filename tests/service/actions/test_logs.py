@@ -42,6 +42,7 @@ async def test_defaults(context: ActionContext, database: Database, flow: Flow, 
 
 
 async def test_what_is_given_is_stored(context: ActionContext, database: Database, run: UUID) -> None:
+    """§10: many lines, each with its own values; a wrong level is named."""
     [task_run] = await task_runs_of(database, run)
     entries = [
         LogEntry(

@@ -37,6 +37,7 @@ async def set_task_state(context: ActionContext, database: Database, run_id: UUI
 
 @pytest.mark.parametrize("state", ["Scheduled", "Paused", "Queued", "Resume", "Retrying"])
 async def test_runs_that_wait_to_start(context: ActionContext, database: Database, flow: Flow, state: str) -> None:
+    """§10: what is due later than asked is not there."""
     run = await make_flow_run(database, flow)
     await set_state(context, run, type=state, start_time=NOW.isoformat())
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id) == [run]
@@ -49,6 +50,7 @@ async def test_runs_that_wait_to_start(context: ActionContext, database: Databas
 
 @pytest.mark.parametrize("state", [*ALL_STATES, "Running"])
 async def test_runs_that_do_not_wait(context: ActionContext, database: Database, flow: Flow, state: str) -> None:
+    """§10: a run leaves the queue with its state, or with its task."""
     run = await create_flow_run(context, flow_id=flow.id)
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id) == [run]
     await set_state(context, run, type=state)
@@ -77,6 +79,7 @@ async def test_a_paused_task_without_a_start_time_is_not_due(
 
 @pytest.mark.parametrize("state", ["Scheduled", "Queued", "Resume", "Retrying"])
 async def test_running_runs_with_a_due_task(context: ActionContext, database: Database, flow: Flow, state: str) -> None:
+    """§10: a run leaves the queue with its state, or with its task."""
     run = await create_flow_run(context, flow_id=flow.id)
     await set_state(context, run, type="Running")
     await set_task_state(context, database, run, type=state, start_time=NOW.isoformat())
@@ -103,6 +106,7 @@ async def test_tasks_of_runs_that_are_not_running_do_not_count(
 async def test_longest_due_first_and_no_more_than_the_limit(
     context: ActionContext, database: Database, flow: Flow
 ) -> None:
+    """§10: what is due later than asked is not there."""
     runs = [
         await create_flow_run(context, flow_id=flow.id, scheduled_start_time=NOW + timedelta(minutes=n))
         for n in reversed(range(30))
@@ -153,6 +157,7 @@ async def test_labels(
 async def test_odd_environments_do_no_harm(
     context: ActionContext, database: Database, environment: dict[str, Any] | None
 ) -> None:
+    """§10: odd environments do no harm."""
     flow = await make_flow(database, environment=environment)
     run = await create_flow_run(context, flow_id=flow.id)
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id) == [run]

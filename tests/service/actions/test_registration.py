@@ -110,6 +110,7 @@ async def test_a_whole_document(context: ActionContext, database: Database, tena
 
 
 async def test_task_columns(context: ActionContext, database: Database, tenant: Tenant) -> None:
+    """§10: tags stay lists, none is an empty one."""
     flow_id = await create(context, tenant, document(tasks=TASKS))
     a, b, c = await fetch_all(database, "SELECT * FROM task WHERE flow_id = $1 ORDER BY slug", flow_id)
     assert (a["name"], a["tags"], a["cache_key"], a["max_retries"]) == ("a", ["x", "y"], "k", 2)
@@ -343,6 +344,7 @@ async def test_concurrent_registrations_with_one_key(
 async def test_a_flow_with_a_schedule_is_planned_at_once(
     context: ActionContext, database: Database, tenant: Tenant
 ) -> None:
+    """§5.2: registering a flow with a schedule plans ten runs."""
     flow_id = await create(context, tenant, document(schedule=HOURLY, tasks=TASKS))
     row = await flow_row(database, flow_id)
     assert (row["is_schedule_active"], row["schedule"]) == (True, HOURLY)
@@ -392,6 +394,7 @@ async def test_the_next_version_takes_over_the_planned_runs(
 
 
 async def test_registered_as_the_client_does(context: ActionContext, database: Database, tenant: Tenant) -> None:
+    """§10: tasks and edges registered apart are all there, edges after their tasks."""
     flow_id = await create(context, tenant)
     assert await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=TASKS[:2])
     assert await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=TASKS[2:])
@@ -438,6 +441,7 @@ async def test_a_document_without_a_list_gets_one(
 
 
 async def test_edges_of_unknown_tasks(context: ActionContext, database: Database, tenant: Tenant) -> None:
+    """§10: tasks and edges registered apart are all there, edges after their tasks."""
     flow_id = await create(context, tenant, document(tasks=TASKS))
     edges = [*EDGES, {"upstream_task": "a-1", "downstream_task": "nope"}]
     with pytest.raises(InvalidInput, match=r"edges reference tasks that do not exist within this flow: 'nope'"):

@@ -63,6 +63,7 @@ async def test_empty_names_are_refused(context: ActionContext, database: Databas
 
 
 async def test_heartbeats_touch_only_their_row(context: ActionContext, database: Database, run: UUID) -> None:
+    """§10: a heartbeat is the time of the call."""
     [task_run, other] = await task_runs_of(database, run)
     await runs.update_task_run_heartbeat(replace(context, clock=lambda: NOW), task_run_id=task_run)
     assert (await fetch_one(database, "task_run", task_run))["heartbeat"] == NOW

@@ -89,6 +89,7 @@ async def test_a_batch_is_a_constant_number_of_statements(
 async def test_a_state_is_stored_and_moves_the_run(
     context: ActionContext, database: Database, flow: Flow, run: UUID
 ) -> None:
+    """§3.8: a written state answers SUCCESS without a message."""
     start = NOW + timedelta(hours=1)
     document = {"type": "Scheduled", "message": "later", "start_time": start.isoformat()}
     receipts = await set_flow_run_states(
@@ -150,6 +151,7 @@ async def test_an_empty_batch_is_fine(context: ActionContext) -> None:
 
 
 async def test_too_large_states_are_refused(context: ActionContext, database: Database, run: UUID) -> None:
+    """§3.2: a state over the limit is refused in both mutations."""
     document = {"type": "Success", "message": "x" * 1_000_000}
     with pytest.raises(PayloadTooLarge, match="payload too large"):
         await set_flow_run_states(context, states=[FlowRunStateInput(flow_run_id=run, state=document)])
@@ -250,6 +252,7 @@ async def test_other_states_leave_task_runs_alone(
 
 @pytest.mark.parametrize("state", sorted(states.CONCRETE))
 async def test_heartbeat_of_flow_runs(context: ActionContext, database: Database, run: UUID, state: str) -> None:
+    """§10: no other state is a heartbeat."""
     await set_flow(at(context, NOW), run, state)
     expected = NOW if state in {"Running", "Cancelling", "Submitted"} else None
     assert (await fetch_one(database, "flow_run", run))["heartbeat"] == expected
@@ -297,6 +300,7 @@ async def test_unstorable_characters_do_not_lose_a_state(context: ActionContext,
 
 
 async def test_a_task_run_state_is_stored(context: ActionContext, database: Database, flow: Flow, run: UUID) -> None:
+    """§10: a task runs only while its run is Running."""
     [task_run, _] = await task_runs_of(database, run)
     await set_flow(context, run, "Running")
     assert await set_task(at(context, NOW), task_run, "Running", "Success") == [StateReceipt(id=task_run)] * 2
@@ -319,6 +323,7 @@ async def test_unknown_task_run(context: ActionContext) -> None:
 async def test_no_task_runs_while_its_flow_does_not(
     context: ActionContext, database: Database, run: UUID, flow_state: str | None, task_state: str
 ) -> None:
+    """§10: a task runs only while its run is Running."""
     [task_run, other] = await task_runs_of(database, run)
     if flow_state:
         await set_flow(context, run, flow_state)
@@ -338,6 +343,7 @@ async def test_no_task_runs_while_its_flow_does_not(
 
 @pytest.mark.parametrize("state", sorted(states.CONCRETE))
 async def test_heartbeat_of_task_runs(context: ActionContext, database: Database, run: UUID, state: str) -> None:
+    """§10: no other state is a heartbeat."""
     [task_run, other] = await task_runs_of(database, run)
     await set_flow(context, run, "Running")
     await set_task(at(context, NOW), task_run, state)
@@ -432,6 +438,7 @@ async def test_task_runs_without_a_tenant_get_their_flow_runs(
 async def test_cancel_flow_run(
     context: ActionContext, database: Database, run: UUID, before: list[str], after: str, version: int
 ) -> None:
+    """§10: Running, Success and Submitted runs that are cancelled."""
     await set_flow(context, run, *before)
     assert await cancel_flow_run(context, flow_run_id=run) == after
     made = await fetch_one(database, "flow_run", run)

@@ -86,6 +86,7 @@ async def test_settings_must_be_an_object(context: ActionContext, tenant_id: UUI
 
 @pytest.mark.parametrize("missing", [None, ""])
 async def test_ids_are_required(context: ActionContext, missing: Any) -> None:
+    """§0.4: a null or empty id is an error in every verb."""
     for call in (
         tenants.update_tenant_name(context, tenant_id=missing, name="x"),
         tenants.update_tenant_slug(context, tenant_id=missing, slug="x"),
@@ -107,6 +108,7 @@ async def test_deleting_must_be_confirmed(context: ActionContext, database: Data
 
 
 async def test_deleting_takes_everything_along(context: ActionContext, database: Database) -> None:
+    """§10: a tenant's flows, groups, projects and hooks go with it."""
     flow = await make_flow(database, tasks=2)
     for _ in range(3):
         await make_flow_run(database, flow)

@@ -58,6 +58,7 @@ async def test_names_of_constraints_that_clients_meet(database: Database) -> Non
 
 
 async def test_refusals_are_errors_of_our_tree(database: Database) -> None:
+    """§0.3: a reference to nothing has its own exact text."""
     async with database.transaction() as session:
         await insert_tenant(session, slug="taken")
     with pytest.raises(UniquenessViolation, match=r"^Uniqueness violation\.$"):
@@ -81,6 +82,7 @@ async def test_unique_keys_ignore_nulls(database: Database) -> None:
 
 
 async def test_deleting_a_flow_and_then_its_tenant(database: Database) -> None:
+    """§4.5: a flow's group stays."""
     async with database.transaction() as session:
         flow = await make_flow(session, tasks=2, edges=[(0, 1)])
         run_id = await make_flow_run(session, flow=flow, state="Scheduled")
@@ -122,6 +124,7 @@ async def test_deleting_an_agent_keeps_its_runs(database: Database) -> None:
 
 
 async def test_updated_is_the_time_of_the_transaction_whatever_is_set(database: Database) -> None:
+    """§4.3: every update sets `updated`."""
     async with database.transaction() as session:
         flow = await make_flow(session, tasks=2, edges=[(0, 1)])
         run_id = await make_flow_run(session, flow=flow, state="Scheduled")

@@ -18,6 +18,7 @@ async def has_trigrams(connection: "asyncpg.Connection[asyncpg.Record]") -> bool
 
 
 async def test_migrations_make_the_schema_of_the_contract(database_url: str) -> None:
+    """§10: the index of runs by flow and start is there."""
     async with connected(database_url) as connection:
         found = await describe(connection)
         wanted = expected(trigrams=await has_trigrams(connection))

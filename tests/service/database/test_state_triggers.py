@@ -82,6 +82,7 @@ async def new_run(session: WriteSession, kind: str) -> Run:
 
 @pytest.mark.parametrize("kind", ["flow", "task"])
 async def test_a_run_follows_its_states(database: Database, kind: str) -> None:
+    """§4.2: a newer state is the run's state, whole."""
     async with database.transaction() as session:
         run = await new_run(session, kind)
         for states, (version, name, start, end) in VECTORS:
@@ -95,6 +96,7 @@ async def test_a_run_follows_its_states(database: Database, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["flow", "task"])
 async def test_a_state_is_copied_whole(database: Database, kind: str) -> None:
+    """§4.2: a newer state is the run's state, whole."""
     async with database.transaction() as session:
         run = await new_run(session, kind)
         values = {
@@ -120,6 +122,7 @@ async def test_a_state_is_copied_whole(database: Database, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["flow", "task"])
 async def test_cached_moves_the_timestamp_but_not_the_end(database: Database, kind: str) -> None:
+    """§4.2: six states set the end, the latest stays."""
     async with database.transaction() as session:
         run = await new_run(session, kind)
         await run.add("Cancelled", version=9, timestamp=minute(33))
@@ -130,6 +133,7 @@ async def test_cached_moves_the_timestamp_but_not_the_end(database: Database, ki
 
 @pytest.mark.parametrize("kind", ["flow", "task"])
 async def test_of_several_rows_in_one_insert_the_last_newest_wins(database: Database, kind: str) -> None:
+    """§4.2: an equal version overwrites."""
     async with database.transaction() as session:
         run = await new_run(session, kind)
         await session.execute(
@@ -156,6 +160,7 @@ async def test_a_state_without_a_version_counts_as_the_first(database: Database,
 
 @pytest.mark.parametrize("kind", ["flow", "task"])
 async def test_an_older_state_touches_the_run(database: Database, kind: str) -> None:
+    """§4.2: a lower one is history only."""
     async with database.transaction() as session:
         run = await new_run(session, kind)
         await run.add("Running", version=5)
@@ -169,6 +174,11 @@ async def test_an_older_state_touches_the_run(database: Database, kind: str) -> 
 
 
 async def test_a_flow_run_brings_its_task_runs(database: Database) -> None:
+    """§3.2: the short state that the trigger writes is read like any other.
+
+    §4.1: a new run has a Pending task run for each task.
+    §10: as many task runs as tasks, each with its own key.
+    """
     async with database.transaction() as session:
         flow = await make_flow(session, tasks=11)
         await session.execute("UPDATE task SET cache_key = slug WHERE flow_id = $1", flow.id)

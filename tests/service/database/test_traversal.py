@@ -31,6 +31,7 @@ async def walk(
 
 
 async def test_downstream(database: Database) -> None:
+    """§4.7: a task that several routes reach has the greatest depth, once."""
     async with database.transaction() as session:
         flow = await make_chains(session)
         assert await walk(session, flow, [1]) == {1: 0, 2: 1, 3: 2, 7: 2, 4: 3, 8: 3, 9: 4, 5: 5, 10: 5}
@@ -40,6 +41,7 @@ async def test_downstream(database: Database) -> None:
 
 
 async def test_upstream(database: Database) -> None:
+    """§4.7: a task that several routes reach has the greatest depth, once."""
     async with database.transaction() as session:
         flow = await make_chains(session)
         assert await walk(session, flow, [7], direction="upstream") == {7: 0, 6: 1, 2: 1, 1: 2}

@@ -111,6 +111,7 @@ def named(value: Any, ids: dict[str, UUID]) -> Any:
 
 
 async def test_bad_input_changes_nothing(actions: Send, database: Database) -> None:
+    """§2.9: one line without a run refuses the request."""
     flow = await make_flow(database, tasks=1)
     run = await make_flow_run(database, flow)
     ids = {"RUN": run, "RUN'S": flow.id, "TASK": flow.task_ids[0]}

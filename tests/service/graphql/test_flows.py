@@ -94,6 +94,7 @@ async def test_set_schedule_active_omitted_and_null(
 
 
 async def test_a_given_version_group_is_stored_as_it_is(actions: Send, database: Database, tenant: Tenant) -> None:
+    """§10: a given version group is stored as it is."""
     answer = await mutate(
         actions,
         "create_flow",
@@ -123,6 +124,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 async def test_bad_registrations(
     actions: Send, database: Database, tenant: Tenant, field: str, input: dict[str, Any], code: str
 ) -> None:
+    """§2.4: a failure leaves neither a flow nor a key."""
     answer = await mutate(actions, field, "id", **{"project_id": tenant.project_id, **input})
     assert answer.status == 200
     assert answer.body["data"] == {field: None}
@@ -152,12 +154,14 @@ async def test_deep_flows(actions: Send, database: Database, tenant: Tenant, dep
 
 
 async def test_edges_of_unknown_tasks(actions: Send, database: Database) -> None:
+    """§2.4: an edge of an unknown task is an error that says so."""
     flow = await make_flow(database, tasks=1)
     answer = await mutate(actions, "register_edges", "success", flow_id=flow.id, serialized_edges=EDGES)
     assert "edges reference tasks" in answer.error["message"]
 
 
 async def test_group_schedules(actions: Send, database: Database) -> None:
+    """§2.5: a schedule is stored as a document, cron clocks first."""
     flow = await make_flow(database)
 
     async def stored(**input: Any) -> Any:
@@ -185,6 +189,7 @@ async def test_group_schedules(actions: Send, database: Database) -> None:
     ],
 )
 async def test_bad_group_schedules(actions: Send, database: Database, clocks: Any, text: str) -> None:
+    """§2.5: an unknown timezone is an error that names it."""
     flow = await make_flow(database)
     answer = await mutate(actions, "set_flow_group_schedule", "success", flow_group_id=flow.flow_group_id, **clocks)
     assert answer.error["extensions"] == {"code": "INVALID_INPUT"}
@@ -212,6 +217,7 @@ UNKNOWN: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("field", "input"), UNKNOWN)
 async def test_unknown_ids_that_are_no_error(actions: Send, field: str, input: dict[str, Any]) -> None:
+    """§2.2: deleting an unknown tenant is not a success."""
     given = {key: str(uuid4()) if value is None else value for key, value in input.items()}
     answer = await mutate(actions, field, "success error", **given)
     assert answer.data == {field: {"success": False, "error": None}}
@@ -235,6 +241,7 @@ ERRORS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("field", "input", "selection"), ERRORS)
 async def test_unknown_ids_that_are_errors(actions: Send, field: str, input: dict[str, Any], selection: str) -> None:
+    """§2.2: settings of an unknown tenant are an error."""
     given = {key: str(uuid4()) if value is None else value for key, value in input.items()}
     answer = await mutate(actions, field, selection, **given)
     assert (answer.status, answer.body["data"]) == (200, {field: None})
@@ -242,6 +249,7 @@ async def test_unknown_ids_that_are_errors(actions: Send, field: str, input: dic
 
 
 async def test_omitted_and_null(actions: Send, database: Database) -> None:
+    """§2.5: no labels and null labels are two things."""
     flow = await make_flow(database)
     project, tenant = str(flow.project_id), str(flow.tenant_id)
     answer = await mutate(actions, "set_project_description", "id", project_id=project)
@@ -274,6 +282,7 @@ async def test_settings_of_a_group(actions: Send, database: Database) -> None:
 
 
 async def test_switches(actions: Send, database: Database) -> None:
+    """§2.4: the heartbeat switch is two keys of the group's settings."""
     flow = await make_flow(database)
     for field in ("disable_flow_heartbeat", "disable_flow_lazarus_process"):
         assert (await mutate(actions, field, "success", flow_id=flow.id)).data == {field: {"success": True}}

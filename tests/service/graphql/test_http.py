@@ -158,6 +158,7 @@ async def test_uniqueness_is_told_in_the_words_clients_compare(actions: Send) ->
 
 
 async def test_defects_are_masked(actions: Send, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """§10: a defect has one fixed text and is logged, an outage too."""
     async with database.transaction() as session:
         await session.execute("ALTER TABLE tenant ADD CONSTRAINT secret CHECK (name <> 'forbidden')")
     try:
@@ -175,6 +176,7 @@ async def test_defects_are_masked(actions: Send, database: Database, caplog: pyt
 
 
 async def test_a_database_that_is_away_is_worth_another_try(database_url: str) -> None:
+    """§10: a defect has one fixed text and is logged, an outage too."""
     service = create_service(Settings(), database_url)
     transport = httpx.ASGITransport(app=create_app(service))
     async with httpx.AsyncClient(transport=transport, base_url="http://actions") as client:
@@ -195,6 +197,7 @@ async def test_batches(http: httpx.AsyncClient) -> None:
 
 
 async def test_headers_do_not_leak_between_concurrent_requests(actions: Send) -> None:
+    """§10: requests at once do not see each other's headers."""
     create = await actions(CREATE_TENANT, {"input": {"name": "x", "slug": "x"}})
     tenant_id = create.data["create_tenant"]["id"]
     query = "mutation($input: register_agent_input!) { register_agent(input: $input) { id } }"

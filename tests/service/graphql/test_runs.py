@@ -94,6 +94,7 @@ async def test_ids_that_are_none_are_refused_before_anything_runs(actions: Send,
 
 
 async def test_an_agent_takes_a_run(actions: Send, database: Database, flow: Flow) -> None:
+    """§3.4: a second Submitted within 30 seconds too. §3.8: a written state answers SUCCESS without a message."""
     registered = await mutate(
         actions,
         "register_agent",
@@ -138,6 +139,11 @@ async def test_a_malformed_agent_id_is_refused_where_it_matters(actions: Send, f
 
 
 async def test_a_task_run_from_start_to_end(actions: Send, database: Database, flow: Flow, run: UUID) -> None:
+    """§2.1: get_task_run_info of nothing is an error and a null field.
+
+    §2.7: unknown ids are an error with the legacy words.
+    §3.7: wrong versions succeed.
+    """
     await set_flow_state(actions, run, "Running")
     document = (
         f'mutation {{ get_or_create_task_run_info(input: {{ flow_run_id: "{run}", task_id: "{flow.task_ids[0]}", '
@@ -172,6 +178,7 @@ async def test_a_state_that_cannot_be_read(actions: Send, database: Database, ru
 
 
 async def test_mapped_children_aliased(actions: Send, database: Database, flow: Flow, run: UUID) -> None:
+    """§2.1: children of a child or of nothing are none, without an error."""
     for index in range(3):
         await mutate(
             actions, "get_or_create_task_run", "id", flow_run_id=run, task_id=flow.task_ids[0], map_index=index
@@ -186,6 +193,10 @@ async def test_mapped_children_aliased(actions: Send, database: Database, flow: 
 
 
 async def test_logs(actions: Send, database: Database, run: UUID) -> None:
+    """§2.9: one line without a run refuses the request.
+
+    §10: many lines, each with its own values; a wrong level is named.
+    """
     entry = {
         "flow_run_id": run,
         "task_run_id": None,
@@ -231,6 +242,7 @@ async def test_heartbeats_names_labels_and_deletion(actions: Send, database: Dat
 
 
 async def test_cancel(actions: Send, run: UUID) -> None:
+    """§3.6: cancelling nothing is an error."""
     await set_flow_state(actions, run, "Running")
     answer = await mutate(actions, "cancel_flow_run", "state", flow_run_id=run)
     assert answer.data["cancel_flow_run"] == {"state": "Cancelling"}
@@ -238,6 +250,7 @@ async def test_cancel(actions: Send, run: UUID) -> None:
 
 
 async def test_agents_and_configs(actions: Send, database: Database, flow: Flow) -> None:
+    """§0.3: a reference to nothing has its own exact text."""
     config = await mutate(actions, "create_agent_config", "id", tenant_id=flow.tenant_id, settings={"a": 1})
     config_id = config.data["create_agent_config"]["id"]
     changed = await mutate(actions, "update_agent_config", "success", agent_config_id=config_id, name="n")

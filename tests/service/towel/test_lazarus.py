@@ -68,6 +68,7 @@ async def test_a_stalled_run_is_rescheduled(context: ActionContext, database: Da
 
 @pytest.mark.parametrize("state", ["Failed", "Success", "Pending", "Scheduled", "Cancelling", "Queued"])
 async def test_other_states_are_left_alone(context: ActionContext, database: Database, flow: Flow, state: str) -> None:
+    """§10: other states and recent heartbeats are left alone."""
     await run_in(database, flow, state)
     assert await lazarus(context) == {"flow_runs": 0}
 
@@ -76,6 +77,7 @@ async def test_other_states_are_left_alone(context: ActionContext, database: Dat
 async def test_signs_of_life(
     context: ActionContext, database: Database, flow: Flow, heartbeat: datetime | None
 ) -> None:
+    """§10: other states and recent heartbeats are left alone."""
     await run_in(database, flow, "Running", heartbeat=heartbeat)
     assert await lazarus(context) == {"flow_runs": 0}
 

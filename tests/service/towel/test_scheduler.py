@@ -240,6 +240,7 @@ async def test_a_schedule_that_changes_meanwhile_is_not_planned(context: ActionC
 
 
 async def test_reactivation_makes_the_same_times(context: ActionContext, database: Database) -> None:
+    """§2.4: turning on again makes the same times, in any zone."""
     start = {"dt": "2020-01-01T09:17:00", "tz": "America/New_York"}
     flow = await active(database, {"type": "CronClock", "cron": "10 0 * * *", "start_date": start})
     await schedule_flow_runs(context, flow_ids=[flow.id])

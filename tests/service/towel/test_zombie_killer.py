@@ -95,6 +95,7 @@ async def test_the_name_of_the_task_stands_in(context: ActionContext, database: 
 async def test_a_task_with_retries_is_retried(
     context: ActionContext, database: Database, flow: Flow, delay: timedelta | None
 ) -> None:
+    """§10: other task states and recent heartbeats too; a second expiry fails."""
     task_run = await running_task(database, flow, max_retries=1, retry_delay=delay)
     assert await kill(context) == {"task_runs": 1, "flow_runs": 0}
     row = await fetch_one(database, "task_run", task_run)
@@ -130,6 +131,7 @@ async def test_no_retry_under_a_flow_run_that_does_not_run(
 async def test_other_task_states_are_left_alone(
     context: ActionContext, database: Database, flow: Flow, state: str
 ) -> None:
+    """§10: other task states and recent heartbeats too; a second expiry fails."""
     await running_task(database, flow, states=(state,))
     assert await kill(context) == NONE
 
@@ -138,6 +140,7 @@ async def test_other_task_states_are_left_alone(
 async def test_signs_of_life(
     context: ActionContext, database: Database, flow: Flow, heartbeat: datetime | None
 ) -> None:
+    """§10: other task states and recent heartbeats too; a second expiry fails."""
     await running_task(database, flow, heartbeat=heartbeat)
     await running_task(database, flow, heartbeat=heartbeat, flow_state="Cancelling", states=("Success",))
     assert await kill(context) == NONE

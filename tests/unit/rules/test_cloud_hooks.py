@@ -66,6 +66,7 @@ def test_every_concrete_state_can_be_named() -> None:
 
 @pytest.mark.parametrize("states", [[], ["nope"], ["Success", "nope"], ["State"], ["_MetaState"], [""]])
 def test_states_that_are_refused(states: list[str]) -> None:
+    """§10: repeated states collapse, one invalid refuses all."""
     with pytest.raises(InvalidInput):
         check_states(states)
 
