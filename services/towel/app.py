@@ -14,6 +14,7 @@ from services.towel.grace import Grace
 from services.towel.lease import Leases
 from services.towel.loop import Loop
 from services.towel.loops.lazarus import Lazarus
+from services.towel.loops.removal import Removal
 from services.towel.loops.scheduler import Scheduler
 from services.towel.loops.zombie_killer import ZombieKiller
 from services.towel.runner import Runner
@@ -23,7 +24,7 @@ DEBUG_VARIABLE = "PREFECT__LOOP_SERVICE__DEBUG_MODE"
 
 DEBUG_SECONDS = 1.0
 
-LOOPS: Sequence[Loop] = (Scheduler(), Lazarus(), ZombieKiller())
+LOOPS: Sequence[Loop] = (Scheduler(), Lazarus(), ZombieKiller(), Removal())
 
 
 class Towel:

@@ -191,6 +191,9 @@ class TowelSettings:
         least=0,
         most=1e9,
     )
+    removal_interval_seconds: float = _setting(
+        10.0, "From the start of one pass of large removals to the next.", least=0.001
+    )
     resurrection_attempt_limit: int = _setting(
         3,
         "Times lazarus reschedules one run; 0: it fails at once. A flow group may have its own.",
@@ -206,6 +209,15 @@ class TowelSettings:
     lazarus_batch_size: int = _setting(500, "Most flow runs one lazarus pass looks at.", least=1)
     zombie_killer_batch_size: int = _setting(
         5000, "Most task runs, and most flow runs, one zombie killer pass looks at.", least=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalSettings:
+    """Deleting flows, projects and tenants that have very many runs."""
+
+    call_seconds: float = _setting(
+        1.0, "A call that deletes works for this long; the towel deletes what is left then.", least=0
     )
 
 
@@ -233,4 +245,5 @@ class Settings:
     data: DataSettings = field(default_factory=DataSettings)
     graphql: GraphQLSettings = field(default_factory=GraphQLSettings)
     towel: TowelSettings = field(default_factory=TowelSettings)
+    removal: RemovalSettings = field(default_factory=RemovalSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -35,8 +35,8 @@ FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", 
 IMAGE = "postgres:16-alpine"
 
 TABLES = (
-    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, project, task,"
-    " task_run, task_run_artifact, task_run_state, tenant"
+    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, pending_removal,"
+    " project, task, task_run, task_run_artifact, task_run_state, tenant"
 )
 """Every table that holds rows."""
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
-from server_core.actions.removal import delete_runs_of_flows
+from server_core.actions.removal import remove
 from server_core.actions.schedules import schedule_runs_in
 from server_core.errors import InvalidInput
 from server_core.rules.arguments import require
@@ -115,15 +115,10 @@ async def delete_flow_group_schedule(context: ActionContext, *, flow_group_id: U
 async def delete_flow_group(context: ActionContext, *, flow_group_id: UUID) -> bool:
     """Delete a flow group with its flows and their runs.
 
-    The flows are retired first, then the runs go in batches; a repeated call goes on where an interrupted one stopped.
+    With very many runs it is out of the way at once, and its rows go little by little; until then it exists.
     """
     require(flow_group_id=flow_group_id)
-    async with context.database.transaction() as session:
-        flow_ids = [row["id"] for row in await store.lock_flows(session, flow_group_id=flow_group_id)]
-        await flows.set_archived(session, flow_ids=flow_ids, archived=True)
-    await delete_runs_of_flows(context, flow_ids=flow_ids)
-    async with context.database.transaction() as session:
-        return bool(await store.delete_flow_group(session, flow_group_id=flow_group_id))
+    return await remove(context, kind="flow_group", id=flow_group_id)
 
 
 async def _replace_schedule(context: ActionContext, flow_group_id: UUID, schedule: dict[str, Any] | None) -> bool:

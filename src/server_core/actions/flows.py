@@ -9,7 +9,7 @@ from uuid import UUID
 from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
-from server_core.actions.removal import delete_runs_of_flows
+from server_core.actions.removal import refuse_pending, remove
 from server_core.actions.schedules import schedule_runs_in
 from server_core.actions.states import FlowRunStateWrite, write_flow_run_states
 from server_core.db.session import WriteSession
@@ -56,8 +56,8 @@ async def unarchive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
     require(flow_id=flow_id)
     activation = Activation(activated=False)
     async with context.database.transaction() as session:
-        await store.lock_flows(session, flow_ids=[flow_id])
-        rows = await store.set_archived(session, flow_ids=[flow_id], archived=False)
+        found = await store.lock_flows(session, flow_ids=[flow_id])
+        rows = await store.set_archived(session, flow_ids=found, archived=False)
         if rows and rows[0]["is_schedule_active"]:
             activation = await activate_schedule_in(session, context, flow_id=flow_id)
     notify(context, activation.changes)
@@ -95,11 +95,13 @@ async def update_flow_project(context: ActionContext, *, flow_id: UUID, project_
 
     Raises:
         NotFound: unknown flow, or no such project in its tenant.
+        InvalidInput: the project is being deleted.
     """
     require(flow_id=flow_id, project_id=project_id)
     async with context.database.transaction() as session:
         if not await store.lock_flows(session, flow_ids=[flow_id]):
             raise NotFound(f"Invalid flow: {flow_id} does not exist.")
+        await refuse_pending(session, project=project_id)
         if not await store.update_project(session, flow_id=flow_id, project_id=project_id):
             raise NotFound(f"Invalid project: the flow's tenant has no project {project_id}.")
     return flow_id
@@ -133,18 +135,10 @@ async def set_flow_lazarus_process(context: ActionContext, *, flow_id: UUID, ena
 async def delete_flow(context: ActionContext, *, flow_id: UUID) -> bool:
     """Delete a flow and its runs, not its flow group; return whether it existed.
 
-    The flow is retired first, so that nothing new is planned; then the runs go in batches, then the flow. A repeated
-    call goes on where an interrupted one stopped.
+    With very many runs it is out of the way at once, and its rows go little by little; until then it exists.
     """
     require(flow_id=flow_id)
-    async with context.database.transaction() as session:
-        found = await store.lock_flows(session, flow_ids=[flow_id])
-        await store.set_archived(session, flow_ids=found, archived=True)
-    if not found:
-        return False
-    await delete_runs_of_flows(context, flow_ids=[flow_id])
-    async with context.database.transaction() as session:
-        return bool(await store.delete_flow(session, flow_id=flow_id))
+    return await remove(context, kind="flow", id=flow_id)
 
 
 async def archive_flows_in(

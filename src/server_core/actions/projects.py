@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from server_core.actions.context import ActionContext
-from server_core.actions.removal import delete_runs_of_flows
+from server_core.actions.removal import refuse_pending, remove
 from server_core.errors import NotFound
 from server_core.rules.arguments import require
 from server_core.store import projects as store
@@ -13,12 +13,13 @@ async def create_project(context: ActionContext, *, tenant_id: UUID, name: str, 
     """Create a project and return its id.
 
     Raises:
-        InvalidInput: the name is empty.
+        InvalidInput: the name is empty, or the tenant is being deleted.
         UniquenessViolation: the tenant has a project of that name.
         ForeignKeyViolation: unknown tenant.
     """
     require(tenant_id=tenant_id, name=name)
     async with context.database.transaction() as session:
+        await refuse_pending(session, tenant=tenant_id)
         return await store.insert_project(session, tenant_id=tenant_id, name=name, description=description)
 
 
@@ -53,14 +54,10 @@ async def set_project_description(context: ActionContext, *, project_id: UUID, d
 async def delete_project(context: ActionContext, *, project_id: UUID) -> bool:
     """Delete a project with its flows (not their flow groups); return whether it existed.
 
-    The flow runs go first, in batches; a repeated call goes on where an interrupted one stopped.
+    One with very many runs is gone to its users at once, and its rows little by little; until then it exists.
     """
     require(project_id=project_id)
-    async with context.database.read() as session:
-        flow_ids = await store.fetch_flow_ids(session, project_id=project_id)
-    await delete_runs_of_flows(context, flow_ids=flow_ids)
-    async with context.database.transaction() as session:
-        return bool(await store.delete_project(session, project_id=project_id))
+    return await remove(context, kind="project", id=project_id)
 
 
 def _found(count: int, project_id: UUID) -> None:

@@ -12,6 +12,7 @@ from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
 from server_core.actions.flows import activate_schedule_in, archive_flows_in
+from server_core.actions.removal import refuse_pending
 from server_core.db.session import Row, WriteSession
 from server_core.errors import InvalidInput, NotFound
 from server_core.flow_document import Edge, Task
@@ -51,7 +52,7 @@ async def create_flow(
         idempotency_key: if it equals the key of the registration before, that flow's id is returned, nothing created.
 
     Raises:
-        InvalidInput: the document cannot be used; nothing was created.
+        InvalidInput: the document cannot be used, or project or tenant is being deleted; nothing was created.
         NotFound: unknown project.
     """
     require(project_id=project_id)
@@ -60,6 +61,7 @@ async def create_flow(
         tenant_id = await store.find_project_tenant(session, project_id=project_id)
         if tenant_id is None:
             raise NotFound(f"Invalid project: {project_id} does not exist.")
+        await refuse_pending(session, project=project_id, tenant=tenant_id)
         group_name = version_group_id or await _find_version_group(session, project_id, flow.name)
         is_new = group_name is None
         group_name = group_name or str(uuid4())

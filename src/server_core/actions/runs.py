@@ -13,6 +13,7 @@ from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
 from server_core.actions.life import note_life, overdue_before
+from server_core.actions.removal import remove_flow_run
 from server_core.db.session import Row, WriteSession
 from server_core.errors import InvalidInput, NotFound, ServerError
 from server_core.rules.arguments import require
@@ -182,10 +183,12 @@ async def create_flow_runs_in(
 
 
 async def delete_flow_run(context: ActionContext, *, flow_run_id: UUID) -> bool:
-    """Delete a flow run with its task runs, states, logs and artifacts; return whether it existed."""
+    """Delete a flow run with its task runs, states, logs and artifacts; return whether it existed.
+
+    One with very many of these goes to no agent any more, and is deleted little by little; until then it exists.
+    """
     require(flow_run_id=flow_run_id)
-    async with context.database.autocommit() as session:
-        return await store.delete_flow_run(session, flow_run_id=flow_run_id)
+    return await remove_flow_run(context, flow_run_id=flow_run_id)
 
 
 async def set_flow_run_name(context: ActionContext, *, flow_run_id: UUID, name: str) -> bool:

@@ -9,6 +9,7 @@ from server_core.models.flows import flow
 from server_core.models.logs import log
 from server_core.models.messages import message
 from server_core.models.projects import project
+from server_core.models.removals import pending_removal
 from server_core.models.runs import flow_run, task_run
 from server_core.models.states import flow_run_state, task_run_state
 from server_core.models.tasks import edge, task
@@ -27,6 +28,7 @@ __all__ = [
     "log",
     "message",
     "metadata",
+    "pending_removal",
     "project",
     "task",
     "task_run",

@@ -135,8 +135,3 @@ async def lock_flows(session: WriteSession, *, flow_group_id: UUID) -> list[Row]
         """,
         flow_group_id,
     )
-
-
-async def delete_flow_group(session: WriteSession, *, flow_group_id: UUID) -> int:
-    """Delete a flow group, and by cascade its flows; return how many rows matched."""
-    return await session.execute("DELETE FROM flow_group WHERE id = $1", flow_group_id)

@@ -39,11 +39,14 @@ async def find_project_tenant(session: ReadSession, *, project_id: UUID) -> UUID
 
 
 async def find_version_group(session: ReadSession, *, project_id: UUID, name: str) -> str | None:
-    """Return the version group of the project's most recently created flow of a name, archived ones included."""
+    """Return the version group of the project's most recently created flow of a name, archived ones included.
+
+    What is being deleted does not count, here and below: it is as good as gone.
+    """
     version_group_id: str | None = await session.fetch_value(
         """
         SELECT version_group_id FROM flow
-        WHERE project_id = $1 AND name = $2
+        WHERE project_id = $1 AND name = $2 AND id NOT IN (SELECT id FROM pending_removal)
         ORDER BY created DESC, version DESC
         LIMIT 1
         """,
@@ -56,7 +59,11 @@ async def find_version_group(session: ReadSession, *, project_id: UUID, name: st
 async def next_version(session: ReadSession, *, tenant_id: UUID, version_group_id: str) -> int:
     """Return one more than the highest version of a version group, archived flows included."""
     version: int = await session.fetch_value(
-        "SELECT coalesce(max(version), 0) + 1 FROM flow WHERE version_group_id = $2 AND tenant_id = $1",
+        """
+        SELECT coalesce(max(version), 0) + 1
+        FROM flow
+        WHERE version_group_id = $2 AND tenant_id = $1 AND id NOT IN (SELECT id FROM pending_removal)
+        """,
         tenant_id,
         version_group_id,
     )
@@ -116,14 +123,28 @@ async def insert_flow(
 async def lock_flow(session: WriteSession, *, flow_id: UUID) -> FlowHome | None:
     """Return a flow, or None, and make other verbs on it wait until this transaction ends."""
     row = await session.fetch_row(
-        "SELECT id, tenant_id, flow_group_id, name FROM flow WHERE id = $1 FOR NO KEY UPDATE", flow_id
+        """
+        SELECT id, tenant_id, flow_group_id, name
+        FROM flow
+        WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)
+        FOR NO KEY UPDATE
+        """,
+        flow_id,
     )
     return None if row is None else FlowHome(**row)
 
 
 async def lock_flows(session: WriteSession, *, flow_ids: Sequence[UUID]) -> list[UUID]:
     """Return those of some flows that exist, and make other verbs on them wait; all in one order, so none deadlocks."""
-    rows = await session.fetch("SELECT id FROM flow WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE", flow_ids)
+    rows = await session.fetch(
+        """
+        SELECT id FROM flow
+        WHERE id = ANY($1::uuid[]) AND id NOT IN (SELECT id FROM pending_removal)
+        ORDER BY id
+        FOR NO KEY UPDATE
+        """,
+        flow_ids,
+    )
     return [row["id"] for row in rows]
 
 
@@ -216,23 +237,3 @@ async def update_project(session: WriteSession, *, flow_id: UUID, project_id: UU
         flow_id,
         project_id,
     )
-
-
-async def delete_some_runs(session: WriteSession, *, flow_ids: Sequence[UUID], limit: int) -> int:
-    """Delete up to `limit` runs of some flows, with all they hold; return how many went.
-
-    Runs that somebody else is changing right now are passed over: nothing here waits while it holds other runs.
-    """
-    return await session.execute(
-        """
-        DELETE FROM flow_run
-        WHERE id IN (SELECT id FROM flow_run WHERE flow_id = ANY($1::uuid[]) LIMIT $2 FOR UPDATE SKIP LOCKED)
-        """,
-        flow_ids,
-        limit,
-    )
-
-
-async def delete_flow(session: WriteSession, *, flow_id: UUID) -> int:
-    """Delete a flow, and by cascade its tasks, edges and runs; return how many rows matched."""
-    return await session.execute("DELETE FROM flow WHERE id = $1", flow_id)

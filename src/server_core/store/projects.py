@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from server_core.db.session import ReadSession, WriteSession
+from server_core.db.session import WriteSession
 
 
 async def insert_project(session: WriteSession, *, tenant_id: UUID, name: str, description: str | None) -> UUID:
@@ -18,19 +18,15 @@ async def insert_project(session: WriteSession, *, tenant_id: UUID, name: str, d
 
 async def update_project_name(session: WriteSession, *, project_id: UUID, name: str) -> int:
     """Set the name; return how many rows matched."""
-    return await session.execute("UPDATE project SET name = $2 WHERE id = $1", project_id, name)
+    return await session.execute(
+        "UPDATE project SET name = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)", project_id, name
+    )
 
 
 async def update_project_description(session: WriteSession, *, project_id: UUID, description: str | None) -> int:
     """Set or clear the description; return how many rows matched."""
-    return await session.execute("UPDATE project SET description = $2 WHERE id = $1", project_id, description)
-
-
-async def fetch_flow_ids(session: ReadSession, *, project_id: UUID) -> list[UUID]:
-    """Return the ids of the project's flows."""
-    return [row["id"] for row in await session.fetch("SELECT id FROM flow WHERE project_id = $1", project_id)]
-
-
-async def delete_project(session: WriteSession, *, project_id: UUID) -> int:
-    """Delete a project, and by cascade its flows; return how many rows matched."""
-    return await session.execute("DELETE FROM project WHERE id = $1", project_id)
+    return await session.execute(
+        "UPDATE project SET description = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)",
+        project_id,
+        description,
+    )

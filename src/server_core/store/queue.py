@@ -20,6 +20,8 @@ due AS (
         AND state IN ({_DUE})
         AND state_start_time <= $2
         AND CASE WHEN $3::jsonb = '[]' THEN labels = '[]' ELSE labels <> '[]' AND labels <@ $3::jsonb END
+        AND flow_id NOT IN (SELECT id FROM pending_removal)
+        AND id NOT IN (SELECT id FROM pending_removal)
     ORDER BY state_start_time, id
     LIMIT $4
 ),
@@ -30,6 +32,8 @@ waiting AS (
         AND tenant_id = $1
         AND state = 'Running'
         AND CASE WHEN $3::jsonb = '[]' THEN labels = '[]' ELSE labels <> '[]' AND labels <@ $3::jsonb END
+        AND flow_id NOT IN (SELECT id FROM pending_removal)
+        AND id NOT IN (SELECT id FROM pending_removal)
         AND EXISTS (
             SELECT FROM task_run
             WHERE task_run.flow_run_id = flow_run.id
@@ -63,7 +67,8 @@ async def fetch_due_runs(
     """Return the flow runs due for an agent with these labels, longest due first; one statement.
 
     Runs that wait to start come first, then Running ones of which a task waits to start. The labels are matched before
-    the limit, so runs that nobody can take hide no others. The agent, if it exists, is noted as alive.
+    the limit, so runs that nobody can take hide no others. What is being deleted is left
+    out. The agent, if it exists, is noted as alive.
     """
     rows = await session.fetch(_FETCH_DUE_RUNS, tenant_id, before, list(labels), limit, now, agent_id)
     return [row["id"] for row in rows]

@@ -156,11 +156,6 @@ async def insert_flow_runs(session: WriteSession, *, runs: Sequence[NewFlowRun],
     return await session.fetch(_insert_statement(single=single), *entry_arguments(rows, single=single), now)
 
 
-async def delete_flow_run(session: WriteSession, *, flow_run_id: UUID) -> bool:
-    """Delete a flow run with its task runs, states, logs and artifacts."""
-    return await session.execute("DELETE FROM flow_run WHERE id = $1", flow_run_id) > 0
-
-
 async def update_flow_run_name(session: WriteSession, *, flow_run_id: UUID, name: str) -> bool:
     """Name a flow run."""
     return await session.execute("UPDATE flow_run SET name = $2 WHERE id = $1", flow_run_id, name) > 0

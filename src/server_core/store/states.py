@@ -138,6 +138,8 @@ run AS (
     SELECT id, tenant_id, version, state
     FROM flow_run
     WHERE {first_column_matches("id", "uuid", single=single)}
+        AND id NOT IN (SELECT id FROM pending_removal)
+        AND flow_id NOT IN (SELECT id FROM pending_removal)
     ORDER BY id
     FOR NO KEY UPDATE
 ),
@@ -179,7 +181,8 @@ async def insert_flow_run_states(
     To be exact under concurrency, entries that `submit` need lock_flow_runs before.
 
     Returns:
-        Per entry, in order: known (the run exists), tenant_id, version (None: refused), previous_state, timestamp.
+        Per entry, in order: known (the run exists and is not being deleted), tenant_id, version (None: refused),
+        previous_state, timestamp.
     """
     rows = [
         (

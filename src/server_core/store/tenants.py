@@ -17,7 +17,14 @@ async def insert_tenant(session: WriteSession, *, name: str, slug: str) -> UUID:
 async def find_default_tenant(session: ReadSession, *, slug: str) -> UUID | None:
     """Return the tenant of a slug, else the oldest one, else None."""
     tenant_id: UUID | None = await session.fetch_value(
-        "SELECT id FROM tenant ORDER BY (slug = $1) DESC, created, id LIMIT 1", slug
+        """
+        SELECT id
+        FROM tenant
+        WHERE id NOT IN (SELECT id FROM pending_removal)
+        ORDER BY (slug = $1) DESC, created, id
+        LIMIT 1
+        """,
+        slug,
     )
     return tenant_id
 
@@ -30,26 +37,25 @@ async def find_tenant_by_slug(session: ReadSession, *, slug: str) -> UUID | None
 
 async def update_tenant_name(session: WriteSession, *, tenant_id: UUID, name: str) -> int:
     """Set the name; return how many rows matched."""
-    return await session.execute("UPDATE tenant SET name = $2 WHERE id = $1", tenant_id, name)
+    return await session.execute(
+        "UPDATE tenant SET name = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)", tenant_id, name
+    )
 
 
 async def update_tenant_slug(session: WriteSession, *, tenant_id: UUID, slug: str) -> int:
     """Set the slug; return how many rows matched."""
-    return await session.execute("UPDATE tenant SET slug = $2 WHERE id = $1", tenant_id, slug)
+    return await session.execute(
+        "UPDATE tenant SET slug = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)", tenant_id, slug
+    )
 
 
 async def merge_tenant_settings(session: WriteSession, *, tenant_id: UUID, settings: dict[str, Any]) -> int:
     """Overlay top-level keys on the settings; return how many rows matched."""
     return await session.execute(
-        "UPDATE tenant SET settings = settings || $2::jsonb WHERE id = $1", tenant_id, settings
+        """
+        UPDATE tenant SET settings = settings || $2::jsonb
+        WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)
+        """,
+        tenant_id,
+        settings,
     )
-
-
-async def fetch_flow_ids(session: ReadSession, *, tenant_id: UUID) -> list[UUID]:
-    """Return the ids of the tenant's flows."""
-    return [row["id"] for row in await session.fetch("SELECT id FROM flow WHERE tenant_id = $1", tenant_id)]
-
-
-async def delete_tenant(session: WriteSession, *, tenant_id: UUID) -> int:
-    """Delete a tenant, and by cascade everything in it; return how many rows matched."""
-    return await session.execute("DELETE FROM tenant WHERE id = $1", tenant_id)

@@ -9,7 +9,6 @@ import pytest
 
 from server_core.actions import flows
 from server_core.actions.context import ActionContext
-from server_core.actions.removal import delete_runs_of_flows
 from server_core.actions.runs import create_flow_run
 from server_core.actions.states import FlowRunStateInput, set_flow_run_states
 from server_core.db.session import Database
@@ -272,16 +271,6 @@ async def test_the_heartbeat_switch_reaches_the_clients(context: ActionContext, 
     assert await fetch_one(database, "flow", flow.id) == before
     assert await flows.set_flow_lazarus_process(context, flow_id=flow.id, enabled=False)
     assert await fetch_one(database, "flow", flow.id) == before
-
-
-@pytest.mark.parametrize("count", [0, 3, 4])
-async def test_runs_are_deleted_in_batches(context: ActionContext, database: Database, flow: Flow, count: int) -> None:
-    for _ in range(count):
-        await make_flow_run(database, flow)
-    other = await make_flow_run(database, await make_flow(database))
-    assert await delete_runs_of_flows(context, flow_ids=[flow.id], batch_size=2) == count
-    assert [run["id"] for run in await fetch_all(database, "SELECT id FROM flow_run")] == [other]
-    assert await delete_runs_of_flows(context, flow_ids=[]) == 0
 
 
 async def test_deleting_takes_the_runs_along(context: ActionContext, database: Database, flow: Flow) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from server_core.actions import flow_groups, flows, projects, registration, tenants
+from server_core.actions import registration
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
 from tests.support import factories
 from tests.support.factories import Tenant
 from tests.support.recorder import Recorder, recorded
-from tests.support.rows import fetch_all, make_flow, make_flow_run
+from tests.support.rows import fetch_all
 
 BATCH = 500
 
@@ -70,23 +70,3 @@ async def test_a_whole_flow_at_once(context: ActionContext, database: Database, 
     assert sum("INSERT INTO task" in text for text in recorder.statements) == 5
     assert sum("INSERT INTO edge" in text for text in recorder.statements) == 5
     assert len(statements(recorder)) <= 20
-
-
-@pytest.mark.parametrize("verb", ["flow", "flow_group", "project", "tenant"])
-async def test_runs_are_deleted_before_what_holds_them(context: ActionContext, database: Database, verb: str) -> None:
-    """So that no statement has more than a batch of runs to take along (demands.md row 20)."""
-    flow = await make_flow(database, tasks=2)
-    for _ in range(3):
-        await make_flow_run(database, flow)
-    async with recorded(database) as recorder:
-        match verb:
-            case "flow":
-                assert await flows.delete_flow(context, flow_id=flow.id)
-            case "flow_group":
-                assert await flow_groups.delete_flow_group(context, flow_group_id=flow.flow_group_id)
-            case "project":
-                assert await projects.delete_project(context, project_id=flow.project_id)
-            case _:
-                assert await tenants.delete_tenant(context, tenant_id=flow.tenant_id, confirm=True)
-    deletes = [text.split()[2] for text in recorder.statements if text.startswith("DELETE")]
-    assert deletes == ["flow_run", verb]
