@@ -13,12 +13,14 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from server_core.config import Settings
 from server_core.errors import ServerError, Unavailable
+from server_core.metrics import Endpoint
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
 from services.gateway.answer import Answer, failed, is_plain, read
 from services.gateway.document import Documents, Plan
@@ -36,6 +38,7 @@ _LONG_DOCUMENT = 8_000
 _MOST_SEPARATED = 50
 _NO_FIELDS_FAULT = frozenset({"postgres-error", "timeout", "API_ERROR"})
 """Codes of failures that asking again, field by field, would only multiply."""
+_NOTHING: Mapping[str, Endpoint] = MappingProxyType({})
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +47,7 @@ def create_app(
     *,
     data: GraphQLService,
     actions: GraphQLService,
+    beside: Mapping[str, Endpoint] = _NOTHING,
     retry_seconds: float = RETRY_SECONDS,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Starlette:
@@ -53,6 +57,7 @@ def create_app(
         settings: limits of the endpoint (`gateway.*`).
         data: answers the table queries.
         actions: answers the mutations and computed queries; wins where both have a field.
+        beside: further pages of this process, by path.
         retry_seconds: pause between attempts to learn the services' schemas.
         patience_seconds: how long a request waits for the schemas before it is refused.
     """
@@ -70,7 +75,13 @@ def create_app(
         async with gateway.running():
             yield
 
-    return Starlette(routes=[Mount("", app=Edge(settings.gateway, gateway))], lifespan=lifespan)
+    return Starlette(
+        routes=[
+            *(Route(path, endpoint) for path, endpoint in beside.items()),
+            Mount("", app=Edge(settings.gateway, gateway)),
+        ],
+        lifespan=lifespan,
+    )
 
 
 class Gateway:

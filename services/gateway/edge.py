@@ -7,9 +7,7 @@ Plain ASGI, without a framework's request and response objects, because every re
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -18,6 +16,7 @@ from uuid import uuid4
 from starlette.types import Receive, Scope, Send
 
 from server_core.config import GatewaySettings
+from server_core.observe import server_version
 from server_core.wire import GraphQLRequest, GraphQLResponse
 from services.gateway.body import check_content_type, inflate, read_body, read_query, too_large
 from services.gateway.refusal import INTERNAL, Refusal
@@ -55,7 +54,7 @@ class Edge:
     def __init__(self, settings: GatewaySettings, gateway: Answerer) -> None:
         self._settings = settings
         self._gateway = gateway
-        self._version = os.environ.get("PREFECT_SERVER_VERSION") or _installed_version()
+        self._version = server_version()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; a WebSocket is turned away."""
@@ -182,10 +181,3 @@ async def _send(send: Send, status: int, body: bytes, media: str, extra: Iterabl
         headers = [header for header in headers if header[0] != b"content-length"]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _installed_version() -> str:
-    try:
-        return version("prefect-server")
-    except PackageNotFoundError:
-        return "UNKNOWN"

@@ -1,15 +1,19 @@
 """Runs the maintenance loops as a process of their own: `python -m services.towel`."""
 
 import asyncio
-import signal
 import sys
 
-from server_core.config import Settings
+import uvicorn
+
 from server_core.config_loader import load_settings
 from server_core.db.migrate import wait_until_ready
 from server_core.errors import ConfigError, ServerError
+from server_core.metrics import process_registry
 from server_core.observe import configure_logging
-from services.towel.app import create_towel
+from services.towel.app import create_app, create_towel
+
+GRACE_SECONDS = 1
+"""After a signal requests in flight get this long; the process is gone within five seconds."""
 
 
 def main() -> int:
@@ -20,28 +24,32 @@ def main() -> int:
         if not dsn:
             raise ConfigError("database.connection_url: the towel needs a database.")
         configure_logging(settings.logging.level)
-        asyncio.run(_run(settings, dsn))
+        registry = process_registry()
+        towel = create_towel(settings, dsn, registry=registry)
+        asyncio.run(
+            wait_until_ready(
+                dsn,
+                retry_seconds=settings.database.connect_retry_seconds,
+                timeout_seconds=settings.database.connect_timeout_seconds,
+            )
+        )
     except ServerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
-
-
-async def _run(settings: Settings, dsn: str) -> None:
-    await wait_until_ready(
-        dsn,
-        retry_seconds=settings.database.connect_retry_seconds,
-        timeout_seconds=settings.database.connect_timeout_seconds,
+    uvicorn.run(
+        create_app(towel, registry),
+        host=settings.towel.host,
+        port=settings.towel.port,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
     )
-    stopping = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    towel = create_towel(settings, dsn)
-    await towel.start()
-    await stopping.wait()
-    await towel.stop()
+    return 0
 
 
 if __name__ == "__main__":

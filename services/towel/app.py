@@ -1,17 +1,31 @@
-"""Settings and a database → the maintenance loops, started and stopped as one. Called by the CLI and `__main__`."""
+"""Settings and a database → the maintenance loops, started and stopped as one, and their `/health` and `/metrics`.
+
+Called by the CLI and `__main__`. The whole server in one process shows the same facts at the gateway's port.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from server_core.actions.context import ActionContext
 from server_core.actions.hook_delivery import HookDelivery
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
+from server_core.errors import ConfigError
+from server_core.metrics import metrics_endpoint
+from server_core.observe import server_version
 from services.towel.grace import Grace
 from services.towel.lease import Leases
+from services.towel.logbook import Logbook
 from services.towel.loop import Loop
 from services.towel.loops.lazarus import Lazarus
 from services.towel.loops.removal import Removal
@@ -34,6 +48,7 @@ class Towel:
         settings: intervals and limits.
         dsn: the database.
         loops: what to run.
+        registry: of the process's metrics; None: one that nobody reads.
         clock: returns the current time.
         interval_seconds: the interval of every loop; None: each its own.
     """
@@ -44,6 +59,7 @@ class Towel:
         dsn: str,
         *,
         loops: Sequence[Loop] = LOOPS,
+        registry: CollectorRegistry | None = None,
         clock: Clock = utc_now,
         interval_seconds: float | None = None,
     ) -> None:
@@ -60,6 +76,7 @@ class Towel:
             context,
             leases=Leases(self._lease_database),
             grace=Grace(max(period, timedelta(seconds=ticks * 3))),
+            logbook=Logbook(registry or CollectorRegistry()),
             interval_seconds=interval_seconds,
         )
 
@@ -84,11 +101,67 @@ class Towel:
         await self._lease_database.close()
         await self._database.close()
 
+    async def health(self, _request: Request) -> Response:
+        """Answer how the loops are doing; 503 when one that this process should run has not for three intervals."""
+        loops = self.runner.health()
+        failing = any(each["failing"] for each in loops.values())
+        body = {"status": "failing" if failing else "ok", "version": server_version(), "loops": loops}
+        return JSONResponse(body, status_code=503 if failing else 200)
 
-def create_towel(settings: Settings, dsn: str, *, environ: Mapping[str, str] = os.environ) -> Towel:
-    """Return the maintenance loops, not started.
+
+def create_towel(
+    settings: Settings,
+    dsn: str,
+    *,
+    registry: CollectorRegistry | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Towel:
+    """Return the maintenance loops that `towel.loops` names, not started.
 
     Raises:
-        ConfigError: an interval is not positive.
+        ConfigError: an interval is not positive, or a name is unknown.
     """
-    return Towel(settings, dsn, interval_seconds=DEBUG_SECONDS if DEBUG_VARIABLE in environ else None)
+    return Towel(
+        settings,
+        dsn,
+        loops=select_loops(settings.towel.loops),
+        registry=registry,
+        interval_seconds=DEBUG_SECONDS if DEBUG_VARIABLE in environ else None,
+    )
+
+
+def create_app(towel: Towel, registry: CollectorRegistry) -> Starlette:
+    """Return the loops as an ASGI application: it runs them while it lives, and answers `/health` and `/metrics`."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await towel.start()
+        try:
+            yield
+        finally:
+            await towel.stop()
+
+    return Starlette(
+        routes=[Route("/health", towel.health), Route("/metrics", metrics_endpoint(registry))], lifespan=lifespan
+    )
+
+
+def loop_names() -> list[str]:
+    """Return the names of all loops, in their order."""
+    return [loop.name for loop in LOOPS]
+
+
+def select_loops(names: str | None) -> list[Loop]:
+    """Return the loops of comma-separated names; None: all.
+
+    Raises:
+        ConfigError: a name is unknown, or there is none.
+    """
+    if names is None:
+        return list(LOOPS)
+    wanted = {name.strip() for name in names.split(",") if name.strip()}
+    unknown = sorted(wanted.difference(loop_names()))
+    if unknown or not wanted:
+        what = f"Unknown loop {', '.join(unknown)}" if unknown else "No loop is named"
+        raise ConfigError(f"{what}; the loops are {', '.join(loop_names())}.")
+    return [loop for loop in LOOPS if loop.name in wanted]

@@ -9,14 +9,17 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from prometheus_client import CollectorRegistry
 
 from server_core.actions.context import ActionContext
 from server_core.errors import ConfigError, Unavailable
 from services.towel.grace import Grace
 from services.towel.lease import Leases
+from services.towel.logbook import Logbook
 from services.towel.loop import Loop, SilenceLoop
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ class Runner:
         context: handed to each pass.
         leases: decides which of several towels runs a loop.
         grace: says since when silence counts.
+        logbook: told what the loops do; None: one that nobody reads.
         interval_seconds: the interval of every loop; None: each its own.
         stop_seconds: how long a pass in progress may take to finish when the runner is stopped.
 
@@ -50,6 +54,7 @@ class Runner:
         *,
         leases: Leases,
         grace: Grace,
+        logbook: Logbook | None = None,
         interval_seconds: float | None = None,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
@@ -65,6 +70,9 @@ class Runner:
         for name, seconds in self.intervals.items():
             if seconds <= 0:
                 raise ConfigError(f"The interval of {name} must be more than 0 seconds.")
+        self.logbook = logbook or Logbook(CollectorRegistry())
+        for name, seconds in self.intervals.items():
+            self.logbook.add(name, interval=seconds, now=context.clock())
         # Skipped starts are told by the pass that was too long; APScheduler need not tell them again.
         quiet = logging.getLogger(f"{__name__}.apscheduler")
         quiet.setLevel(logging.ERROR)
@@ -109,14 +117,17 @@ class Runner:
         """
         try:
             counts_from = await self._is_our_turn(loop)
-            if counts_from is None:
-                return None
         except Unavailable as error:
             logger.warning("%s: %s", loop.name, error)
             return None
         except Exception:
             logger.exception("%s: its lease cannot be asked for; the next pass tries again", loop.name)
             return None
+        if counts_from is None:
+            return None
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        self.logbook.began(loop.name, now=self._context.clock())
         try:
             if isinstance(loop, SilenceLoop):
                 counts = await loop.run_since(self._context, counts_from=counts_from)
@@ -124,15 +135,25 @@ class Runner:
                 counts = await loop.run_once(self._context)
         except Unavailable as error:
             logger.warning("%s: %s", loop.name, error)
+            self.logbook.failed(loop.name, seconds=clock() - started)
             with contextlib.suppress(Exception):  # an outage, or only a deadlock? the lease will tell
                 await self._is_our_turn(loop)
             return None
         except Exception:
             logger.exception("%s failed; the next pass tries again", loop.name)
+            self.logbook.failed(loop.name, seconds=clock() - started)
             return None
+        self.logbook.succeeded(loop.name, counts, now=self._context.clock(), seconds=clock() - started)
         if any(counts.values()):
             logger.info("%s: %s", loop.name, ", ".join(f"{count} {kind}" for kind, count in counts.items()))
         return counts
+
+    def health(self) -> dict[str, Any]:
+        """Return what is known of each loop, by name (Logbook.health)."""
+        jobs = self._scheduler.get_jobs()
+        return self.logbook.health(
+            now=self._context.clock(), next_runs={job.id: getattr(job, "next_run_time", None) for job in jobs}
+        )
 
     async def _is_our_turn(self, loop: Loop) -> datetime | None:
         """Return since when silence counts if this towel runs the loop; note that the database answered, or did not."""
@@ -140,7 +161,10 @@ class Runner:
             ours = await self._leases.hold(loop.name)
         except Exception:
             self._grace.lost()
+            self.logbook.leads(loop.name, None, now=self._context.clock())
+            self.logbook.failed(loop.name)
             raise
+        self.logbook.leads(loop.name, ours, now=self._context.clock())
         counts_from = self._grace.reached(self._context.clock())
         if not ours:
             logger.debug("%s is run by another towel", loop.name)

@@ -167,6 +167,9 @@ class GraphQLSettings:
 class TowelSettings:
     """The maintenance loops."""
 
+    host: str = _setting("127.0.0.1", "Address of `/health` and `/metrics`.", keys=("services.host",))
+    port: int = _port(4202)
+    loops: str | None = _setting(None, "Loops to run, comma-separated (all).")
     max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.", least=1)
     scheduler_interval_seconds: float = _setting(
         150.0, "From the start of one scheduler pass to the next.", least=0.001

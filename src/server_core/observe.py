@@ -1,9 +1,13 @@
-"""What happened, for operators: JSON log lines on stderr, one object per line. Called by every service."""
+"""What happened, for operators: JSON log lines on stderr, one object per line, and which version says so. Called by
+every service.
+"""
 
 import json
 import logging
+import os
 import sys
 import traceback
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
@@ -46,3 +50,11 @@ def configure_logging(level: str) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     # A pool that cannot reach the database says so with a stack trace; db.session says the same in one line.
     logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))
+
+
+def server_version() -> str:
+    """Return what the server calls its version: PREFECT_SERVER_VERSION, else that of the installed package."""
+    try:
+        return os.environ.get("PREFECT_SERVER_VERSION") or version("prefect-server")
+    except PackageNotFoundError:
+        return "UNKNOWN"

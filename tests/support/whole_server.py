@@ -83,7 +83,7 @@ async def four_processes(database_url: str, home: Path) -> AsyncIterator[Server]
         assert await upgrade.wait() == 0, upgrade.output
         data = await machine.run("services", "data", "--port", "0")
         graphql = await machine.run("services", "graphql", "--port", "0")
-        towel = await machine.run("services", "towel")
+        towel = await machine.run("services", "towel", "--port", "0")
         gateway = await machine.run(
             *("services", "gateway", "--port", "0"),
             PREFECT_SERVER__GATEWAY__DATA_URL=f"{await data.url()}/v1alpha1/graphql",

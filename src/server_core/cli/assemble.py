@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import httpx
+from starlette.requests import Request
+from starlette.responses import Response
 
 from server_core.config import Settings
+from server_core.metrics import metrics_endpoint, process_registry
 
-HTTP_SERVICES = ("gateway", "data", "graphql")
-SERVICES = (*HTTP_SERVICES, "towel")
+SERVICES = ("gateway", "data", "graphql", "towel")
 NEED_DATABASE = ("data", "graphql", "towel")
 
 
@@ -26,19 +28,28 @@ class Towel(Protocol):
     async def stop(self) -> None:
         """Stop them after the passes in progress."""
 
+    async def health(self, request: Request) -> Response:
+        """Answer how they are doing."""
 
-def whole_server(settings: Settings, dsn: str) -> Any:
-    """Return the ASGI app of gateway, data and graphql in one process, without ports between them."""
+
+def whole_server(settings: Settings, dsn: str) -> tuple[Any, Towel]:
+    """Return the ASGI app of gateway, data and graphql in one process, without ports between them, and the loops.
+
+    The loops are not started with the app. It shows how they are doing at `/towel/health`, and the process's metrics.
+    """
+    registry = process_registry()
+    towel: Towel = _load("services.towel.app:create_towel")(settings, dsn, registry=registry)
     data = _load("services.data.app:create_service")(settings, dsn)
     actions = _load("services.graphql.app:create_service")(settings, dsn)
-    return _load("services.gateway.app:create_app")(settings, data=data, actions=actions)
+    beside = {"/metrics": metrics_endpoint(registry), "/towel/health": towel.health}
+    return _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside), towel
 
 
 def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
-    """Return the ASGI app of one service that answers HTTP.
+    """Return the ASGI app of one service; the towel's loops run while it lives.
 
     Args:
-        name: one of HTTP_SERVICES.
+        name: one of SERVICES.
         settings: where its upstreams are, among others.
         dsn: the database; None for the gateway, which needs none.
     """
@@ -48,13 +59,18 @@ def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
         actions = upstream(settings.gateway.graphql_url, name="actions")
         return _load("services.gateway.app:create_app")(settings, data=data, actions=actions)
     module = f"services.{name}.app"
+    if name == "towel":
+        registry = process_registry()
+        return _load(f"{module}:create_app")(
+            _load(f"{module}:create_towel")(settings, dsn, registry=registry), registry
+        )
     return _load(f"{module}:create_app")(_load(f"{module}:create_service")(settings, dsn))
 
 
-def towel(settings: Settings, dsn: str) -> Towel:
-    """Return the maintenance loops, not started."""
-    loops: Towel = _load("services.towel.app:create_towel")(settings, dsn)
-    return loops
+def loop_names() -> list[str]:
+    """Return the names of the maintenance loops."""
+    names: list[str] = _load("services.towel.app:loop_names")()
+    return names
 
 
 @asynccontextmanager

@@ -5,12 +5,13 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from server_core.cli.assemble import NEED_DATABASE, SERVICES
+from server_core.cli.assemble import NEED_DATABASE, SERVICES, loop_names
 from server_core.cli.embedded import start_embedded
 from server_core.cli.lifetime import Lifetime, run
 from server_core.cli.readiness import database_url, prepare
@@ -55,33 +56,50 @@ def services(
 ) -> None:
     """Run the services, one process each, until Ctrl-C or until one of them ends.
 
-    Names: gateway, data, graphql, towel (and apollo, hasura for the first two). Without a database URL they use the
-    Postgres of `prefect-server dev infrastructure`.
+    Names: gateway, data, graphql, towel (and apollo, hasura for the first two), and the loops of the towel: scheduler,
+    lazarus, zombie_killer, … Without a database URL they use the Postgres of `prefect-server dev infrastructure`.
     """
     settings = load_settings()
     configure_logging(settings.logging.level)
-    names = chosen(include or [], exclude or [])
-    run(lambda lifetime: _services(lifetime, settings, names))
+    choice = choose(include or [], exclude or [], loop_names())
+    run(lambda lifetime: _services(lifetime, settings, choice))
 
 
-def chosen(include: Sequence[str], exclude: Sequence[str]) -> list[str]:
-    """Return the services to run, in their order.
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What `dev services` runs: services, in their order, and loops of the towel; None: as its settings say."""
+
+    services: Sequence[str]
+    loops: Sequence[str] | None
+
+
+def choose(include: Sequence[str], exclude: Sequence[str], loops: Sequence[str]) -> Choice:
+    """Return what to run of the services, and of these loops.
 
     Raises:
         ConfigError: a name is unknown, or none is left.
     """
-    wanted, unwanted = _names(include), _names(exclude)
-    names = [name for name in SERVICES if (not wanted or name in wanted) and name not in unwanted]
-    if not names:
+    wanted, unwanted = _names(include, loops), _names(exclude, loops)
+    chosen = [
+        name
+        for name in loops
+        if (not wanted or name in wanted or "towel" in wanted) and name not in unwanted and "towel" not in unwanted
+    ]
+    services = [
+        name
+        for name in SERVICES
+        if (bool(chosen) if name == "towel" else (not wanted or name in wanted) and name not in unwanted)
+    ]
+    if not services:
         raise ConfigError("No service is left to run.")
-    return names
+    return Choice(services=services, loops=None if chosen == list(loops) else chosen)
 
 
-def _names(given: Sequence[str]) -> set[str]:
+def _names(given: Sequence[str], loops: Sequence[str]) -> set[str]:
     names = {ALIASES.get(name.strip(), name.strip()) for each in given for name in each.split(",") if name.strip()}
-    unknown = sorted(names - set(SERVICES))
+    unknown = sorted(names.difference(SERVICES, loops))
     if unknown:
-        known = ", ".join((*SERVICES, *ALIASES))
+        known = f"{', '.join((*SERVICES, *ALIASES))}, the loops {', '.join(loops)}"
         raise ConfigError(f"Unknown service {', '.join(unknown)}; the services are {known}.")
     return names
 
@@ -130,10 +148,12 @@ async def _say_when_ready(settings: Settings, dsn: str) -> None:
     typer.echo(_said(dsn))
 
 
-async def _services(lifetime: Lifetime, settings: Settings, names: Sequence[str]) -> None:
+async def _services(lifetime: Lifetime, settings: Settings, choice: Choice) -> None:
     environ = dict(os.environ)
-    if any(name in NEED_DATABASE for name in names):
+    if any(name in NEED_DATABASE for name in choice.services):
         environ[environment_name("database.connection_url")] = database_url(settings)
-    failure = await supervise(lifetime, names, environ)
+    if choice.loops:
+        environ[environment_name("towel.loops")] = ",".join(choice.loops)
+    failure = await supervise(lifetime, choice.services, environ)
     if failure is not None:
         raise ConfigError(f"{failure}; the others were stopped.")

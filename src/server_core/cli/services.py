@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from server_core.cli.assemble import NEED_DATABASE, lifespan, service_app, towel
+from server_core.cli.assemble import NEED_DATABASE, lifespan, service_app
 from server_core.cli.lifetime import Lifetime, bind, run, url_of
 from server_core.cli.readiness import database_url, wait_for_schema
 from server_core.config import Settings
 from server_core.config_loader import load_settings
+from server_core.errors import ConfigError
 from server_core.observe import configure_logging
 
 
@@ -31,21 +32,29 @@ def services(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port to listen on. [default: gateway 4200, data 3000, graphql 4201]"),
+        typer.Option(
+            min=0, max=65535, help="Port to listen on. [default: gateway 4200, data 3000, graphql 4201, towel 4202]"
+        ),
+    ] = None,
+    loops: Annotated[
+        str | None,
+        typer.Option(help="Loops of the towel to run, comma-separated: scheduler, lazarus, … [default: all]"),
     ] = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
 ) -> None:
     """Start one service; Postgres is all the services share.
 
     Waits for the database and for its schema, which `prefect-server database upgrade` brings to this release. The towel
-    has no port. SIGHUP, or `POST /-/reload` from this machine, lets data read metadata file and database schema anew.
+    answers `/health` and `/metrics` only. SIGHUP, or `POST /-/reload` from this machine, lets data read metadata file
+    and database schema anew.
     """
     settings = load_settings()
     configure_logging(settings.logging.level)
-    if name is Service.TOWEL:
-        run(lambda lifetime: _run_towel(lifetime, settings, exit_with_parent))
-        return
+    if loops is not None and name is not Service.TOWEL:
+        raise ConfigError(f"--loops is for the towel; {name} has none.")
     settings = _with_options(settings, name, host, port)
+    if loops is not None:
+        settings = replace(settings, towel=replace(settings.towel, loops=loops))
     run(lambda lifetime: _run_http(lifetime, settings, name, exit_with_parent))
 
 
@@ -75,18 +84,6 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
             keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
             on_ready=lambda: typer.echo(f"prefect-server {name} is ready at {url_of(sockets)}"),
         )
-
-
-async def _run_towel(lifetime: Lifetime, settings: Settings, exit_with_parent: bool) -> None:
-    if exit_with_parent:
-        _watch_parent(lifetime)
-    dsn = database_url(settings)
-    await lifetime.unless_stopped(wait_for_schema(settings, dsn))
-    loops = towel(settings, dsn)
-    await loops.start()
-    typer.echo("prefect-server towel is ready")
-    await lifetime.stopping.wait()
-    await loops.stop()
 
 
 def _watch_parent(lifetime: Lifetime) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from server_core.cli.assemble import lifespan, towel, until_it_answers, whole_server
+from server_core.cli.assemble import lifespan, until_it_answers, whole_server
 from server_core.cli.embedded import start_embedded
 from server_core.cli.lifetime import Lifetime, bind, run, url_of
 from server_core.cli.readiness import prepare
@@ -60,8 +60,7 @@ async def _start(lifetime: Lifetime, settings: Settings, sockets: list[socket.so
     else:
         typer.echo(f"Connecting to {place}")
     await lifetime.unless_stopped(prepare(settings, dsn))
-    app = whole_server(settings, dsn)
-    loops = towel(settings, dsn)
+    app, loops = whole_server(settings, dsn)
     async with lifespan(app):
         await lifetime.unless_stopped(until_it_answers(app))
         await loops.start()

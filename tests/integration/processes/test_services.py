@@ -19,7 +19,7 @@ async def test_four_processes_are_one_server(machine: Machine) -> None:
     machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": dsn}
     data = await machine.run("services", "data", "--port", "0")
     actions = await machine.run("services", "graphql", "--port", "0")
-    towel = await machine.run("services", "towel")
+    towel = await machine.run("services", "towel", "--port", "0")
     gateway = await machine.run(
         *("services", "gateway", "--port", "0"),
         HASURA_API_URL=f"{await data.url()}/v1alpha1/graphql",
@@ -31,7 +31,7 @@ async def test_four_processes_are_one_server(machine: Machine) -> None:
     await graphql(url, CREATE, input={"tenant_id": tenants[0]["id"], "name": "split"})
     assert await graphql(url, "{ project { name } hello }") == {"project": [{"name": "split"}], "hello": "👋"}
     async with httpx.AsyncClient() as client:
-        for service, path in ((data, "healthz"), (actions, "health"), (gateway, "health")):
+        for service, path in ((data, "healthz"), (actions, "health"), (gateway, "health"), (towel, "health")):
             assert (await client.get(f"{await service.url()}/{path}")).json()["status"] == "ok"
     for service in (gateway, towel, actions, data):
         assert await service.stop(seconds=10) == 0
@@ -60,7 +60,7 @@ async def test_a_service_waits_for_the_schema(machine: Machine, empty_database_u
 
 
 async def test_a_service_without_a_database_says_so(machine: Machine) -> None:
-    process = await machine.run("services", "towel")
+    process = await machine.run("services", "towel", "--port", "0")
     assert await process.wait() == 1
     assert process.lines[-1].startswith("prefect-server: There is no database: set PREFECT_SERVER__DATABASE__")
 
@@ -143,5 +143,5 @@ async def test_no_child_outlives_a_killed_supervisor(machine: Machine) -> None:
 
 def ports() -> dict[str, str]:
     """Return settings that give the services ports of their own."""
-    names = ("GATEWAY", "DATA", "GRAPHQL")
-    return {f"PREFECT_SERVER__{name}__PORT": str(port) for name, port in zip(names, free_ports(3), strict=True)}
+    names = ("GATEWAY", "DATA", "GRAPHQL", "TOWEL")
+    return {f"PREFECT_SERVER__{name}__PORT": str(port) for name, port in zip(names, free_ports(4), strict=True)}

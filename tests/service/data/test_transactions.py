@@ -128,7 +128,7 @@ async def test_equal_upserts_at_once_make_one_row(database_url: str) -> None:
 
 async def test_the_gateway_offers_them_next_to_the_actions(database_url: str) -> None:
     """98 + 59 fields are united; of the 12 that both have the action wins (data-api.md §3.2)."""
-    app = whole_server(Settings(data=DataSettings(mutations=True)), database_url)
+    app, _ = whole_server(Settings(data=DataSettings(mutations=True)), database_url)
     transport = httpx.ASGITransport(app)
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         await until_it_answers(app)

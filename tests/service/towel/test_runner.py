@@ -198,13 +198,13 @@ async def test_debug_mode_makes_every_interval_a_second(database_url: str) -> No
 async def test_one_of_several_towels_runs_a_loop(context: ActionContext, database_url: str) -> None:
     """The others ask again at each tick; when the first is gone, the next one that asks takes over."""
     async with lease_database(database_url) as one, lease_database(database_url) as two:
-        first, second = Probe(), Probe()
+        first, second, other = Probe(), Probe(), Probe(name="Another")
         held, waiting = Leases(one), Leases(two)
-        leader, follower = runner_of(context, held, first), runner_of(context, waiting, second)
+        leader, follower = runner_of(context, held, first), runner_of(context, waiting, second, other)
         for _ in range(3):
             assert await leader.tick(first) == {"things": 1}
             assert await follower.tick(second) is None
-        assert await follower.tick(Probe(name="Another")) == {"things": 1}
+        assert await follower.tick(other) == {"things": 1}
         await leader.stop()
         assert await follower.tick(second) == {"things": 1}
         assert await leader.tick(first) is None
