@@ -9,6 +9,7 @@ defect: it is masked for the client and logged with an id.
     │   └── PayloadTooLarge         PAYLOAD_TOO_LARGE
     ├── NotFound                    NOT_FOUND               an id names nothing
     ├── StateUpdateFailed           STATE_UPDATE_FAILED     text holds "State update failed" (agents match on it)
+    │   └── VersionLocked           VERSION_LOCKING_ERROR   the run has moved on; clients adopt what it is now
     ├── ConstraintViolation         constraint-violation    Postgres refused the row
     │   ├── UniquenessViolation                             exactly "Uniqueness violation."
     │   └── ForeignKeyViolation                             exactly "Foreign key violation."
@@ -66,6 +67,12 @@ class StateUpdateFailed(ServerError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"State update failed: {reason}")
+
+
+class VersionLocked(StateUpdateFailed):
+    """A state was meant for a version that the run no longer has; clients match on the code (actions.md §3.7)."""
+
+    code = "VERSION_LOCKING_ERROR"
 
 
 class ConstraintViolation(ServerError):

@@ -92,6 +92,8 @@ META: Final = frozenset(HIERARCHY["_MetaState"]) - {"_MetaState"}
 PENDING: Final = frozenset(HIERARCHY["Pending"])
 SCHEDULED: Final = frozenset(HIERARCHY["Scheduled"]) | {"Queued"}
 """What the queue hands out; Queued counts although it is a meta state."""
+WAITING: Final = PENDING | SCHEDULED
+"""Nobody has the run: an agent may take it."""
 SUBMITTED: Final = frozenset({"Submitted"})
 RUNNING: Final = frozenset(HIERARCHY["Running"])
 FINISHED: Final = frozenset(HIERARCHY["Finished"])

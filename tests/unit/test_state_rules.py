@@ -62,6 +62,26 @@ def test_inputs_are_carried_through_a_batch() -> None:
 def test_refusals_hold_the_words_that_agents_look_for() -> None:
     run = uuid4()
     for refusal in (rules.refuse_flow_run, rules.refuse_task_run):
-        for known in (True, False):
-            assert "State update failed" in str(refusal(run, known=known))
+        for known, stale in ((True, False), (True, True), (False, False)):
+            refused = refusal(run, known=known, stale=stale)
+            assert "State update failed" in str(refused)
+            assert refused.code == ("VERSION_LOCKING_ERROR" if stale else "STATE_UPDATE_FAILED")
     assert "not in a running state" in str(rules.refuse_task_run(run, known=True))
+
+
+@pytest.mark.parametrize(
+    ("entries", "waves"),
+    [
+        ("", []),
+        ("a b c", [[0, 1, 2]]),
+        ("a a b a", [[0, 1, 2, 3]]),
+        ("A b C", [[0, 1, 2]]),
+        ("A a b b a", [[0, 2, 3], [1], [4]]),
+        ("a A B a B b", [[0, 2], [1, 4], [3, 5]]),
+        ("b b a A", [[0, 1, 2], [3]]),
+    ],
+)
+def test_entries_of_a_run_that_name_versions_are_written_one_by_one(entries: str, waves: list[list[int]]) -> None:
+    """§3.7: capital letters are entries that name a version of the run of that letter."""
+    ids = {name: uuid4() for name in "abc"}
+    assert rules.waves([(ids[each.lower()], each.isupper()) for each in entries.split()]) == waves

@@ -14,7 +14,7 @@ from services.graphql.scalars import JSON
 @built_at_once
 @strawberry.input(name="set_flow_run_state_input")
 class SetFlowRunStateInput:
-    """A state for a flow run; the version is accepted and ignored."""
+    """A state for a flow run; the version counts where the flow group locks versions."""
 
     flow_run_id: UUID
     version: int | None
@@ -32,7 +32,7 @@ class SetFlowRunStatesInput:
 @built_at_once
 @strawberry.input(name="set_task_run_state_input")
 class SetTaskRunStateInput:
-    """A state for a task run; the versions are accepted and ignored."""
+    """A state for a task run; the versions count where the flow group locks versions."""
 
     task_run_id: UUID
     version: int | None

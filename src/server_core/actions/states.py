@@ -1,7 +1,7 @@
 """Verbs that move runs from state to state (actions.md §3.3–3.6). Called by the GraphQL service, the loops and the
 verbs that archive or reschedule runs.
 
-A batch's entries stand alone: those that can be written are, then the first error of the others is raised.
+A batch's entries stand alone: those that can be written are, then an error of the others is raised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
 from server_core.actions.life import note_life, overdue_before
 from server_core.db.session import Row, WriteSession
-from server_core.errors import NotFound, ServerError, StateUpdateFailed
+from server_core.errors import NotFound, ServerError, StateUpdateFailed, VersionLocked
 from server_core.rules import states as rules
 from server_core.states import State, make_state, parse_state
 from server_core.store import states as store
@@ -23,7 +23,7 @@ from server_core.store import states as store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowRunStateInput:
-    """A serialized state for a flow run; `version` is accepted and ignored (§3.7)."""
+    """A serialized state for a flow run; with a `version` it fits that one only, if the group locks versions (§3.7)."""
 
     flow_run_id: UUID
     state: Any
@@ -32,7 +32,7 @@ class FlowRunStateInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRunStateInput:
-    """A serialized state for a task run; the versions are accepted and ignored (§3.7)."""
+    """A serialized state for a task run; with versions it fits those only, if the group locks versions (§3.7)."""
 
     task_run_id: UUID
     state: Any
@@ -51,18 +51,21 @@ class StateReceipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowRunStateWrite:
-    """A checked state for a flow run."""
+    """A checked state for a flow run, and the version it is meant for; None: any."""
 
     flow_run_id: UUID
     state: State
+    version: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRunStateWrite:
-    """A checked state for a task run."""
+    """A checked state for a task run, and the versions it is meant for; None: any."""
 
     task_run_id: UUID
     state: State
+    version: int | None = None
+    flow_run_version: int | None = None
 
 
 async def set_flow_run_states(
@@ -74,14 +77,17 @@ async def set_flow_run_states(
         agent_id: the agent that asks, which a Submitted run is then assigned to; an unknown one is ignored.
 
     Raises:
-        StateUpdateFailed: a run does not exist, or was submitted by someone else just now.
+        StateUpdateFailed: a run does not exist, or someone else submitted it.
+        VersionLocked: a run is not at the version given; raised before any other error, as clients act on its code.
         InvalidInput: a state cannot be read.
         PayloadTooLarge: a state is over the limit.
         In each case the other entries are written.
     """
     checked = _parse_all(context, [each.state for each in states])
     writes = {
-        position: FlowRunStateWrite(flow_run_id=states[position].flow_run_id, state=state)
+        position: FlowRunStateWrite(
+            flow_run_id=states[position].flow_run_id, state=state, version=states[position].version
+        )
         for position, state in checked.items()
         if isinstance(state, State)
     }
@@ -89,12 +95,10 @@ async def set_flow_run_states(
         position: error for position, error in checked.items() if isinstance(error, ServerError)
     }
     if writes:
-        database = context.database
-        async with database.transaction() if _needs_lock(writes.values()) else database.autocommit() as session:
-            outcomes = await write_flow_run_states(session, context, list(writes.values()), agent_id=agent_id)
+        outcomes = await _commit_flow_run_states(context, list(writes.values()), agent_id=agent_id)
         notify(context, [outcome for outcome in outcomes if isinstance(outcome, FlowRunStateChange)])
         errors |= _errors(zip(writes, outcomes, strict=True))
-    _raise_first(errors)
+    _raise_one(errors)
     return [StateReceipt(id=each.flow_run_id) for each in states]
 
 
@@ -103,13 +107,19 @@ async def set_task_run_states(context: ActionContext, *, states: Sequence[TaskRu
 
     Raises:
         StateUpdateFailed: a run does not exist, or it would be running while its flow run is not Running.
+        VersionLocked: a run or its flow run is not at the version given; raised before any other error.
         InvalidInput: a state cannot be read.
         PayloadTooLarge: a state is over the limit.
         In each case the other entries are written.
     """
     checked = _parse_all(context, [each.state for each in states])
     writes = {
-        position: TaskRunStateWrite(task_run_id=states[position].task_run_id, state=state)
+        position: TaskRunStateWrite(
+            task_run_id=states[position].task_run_id,
+            state=state,
+            version=states[position].version,
+            flow_run_version=states[position].flow_run_version,
+        )
         for position, state in checked.items()
         if isinstance(state, State)
     }
@@ -117,13 +127,10 @@ async def set_task_run_states(context: ActionContext, *, states: Sequence[TaskRu
         position: error for position, error in checked.items() if isinstance(error, ServerError)
     }
     if writes:
-        async with context.database.autocommit() as session:
-            outcomes = await write_task_run_states(
-                session, context, list(writes.values()), overdue_before=overdue_before(context)
-            )
+        outcomes = await _commit_task_run_states(context, list(writes.values()))
         await note_life(context, [each.overdue for each in outcomes if isinstance(each, TaskRunStateChange)])
         errors |= _errors(zip(writes, outcomes, strict=True))
-    _raise_first(errors)
+    _raise_one(errors)
     return [StateReceipt(id=each.task_run_id) for each in states]
 
 
@@ -167,28 +174,22 @@ async def write_flow_run_states(
     Returns:
         Per entry, in order: the change, or why the entry was refused; a refused entry leaves no trace.
     """
-    if not states:
-        return []
-    now = context.clock()
-    if _needs_lock(states):
+    if any(rules.takes_submission(each.state) for each in states):
         await store.lock_flow_runs(session, flow_run_ids=[each.flow_run_id for each in states])
-    cancelled = {each.flow_run_id: each.state for each in reversed(states) if rules.cancels_task_runs(each.state)}
+    outcomes: dict[int, FlowRunStateChange | StateUpdateFailed] = {}
+    for positions in _waves_of_flow_runs(states):
+        wave = [states[position] for position in positions]
+        written = await _insert_flow_run_states(session, context, wave, agent_id=agent_id)
+        if written is None:
+            raise AssertionError("a locked run was changed by somebody else")
+        outcomes |= zip(positions, written, strict=True)
+    cancelled: dict[UUID, State] = {}
+    for position, each in enumerate(states):
+        if rules.cancels_task_runs(each.state) and isinstance(outcomes[position], FlowRunStateChange):
+            cancelled.setdefault(each.flow_run_id, each.state)
     if cancelled:
-        await store.cancel_task_runs(session, states=list(cancelled.items()), now=now)
-    entries = [
-        store.FlowRunEntry(
-            flow_run_id=each.flow_run_id,
-            state_id=uuid4(),
-            state=each.state,
-            submits=rules.takes_submission(each.state),
-            alive=rules.shows_life_of_flow_run(each.state),
-        )
-        for each in states
-    ]
-    rows = await store.insert_flow_run_states(
-        session, entries=entries, now=now, held_since=now - rules.SUBMISSION_HOLD, agent_id=agent_id
-    )
-    return [_flow_run_outcome(entry, row) for entry, row in zip(entries, rows, strict=True)]
+        await store.cancel_task_runs(session, states=list(cancelled.items()), now=context.clock())
+    return [outcomes[position] for position in range(len(states))]
 
 
 async def write_task_run_states(
@@ -200,14 +201,80 @@ async def write_task_run_states(
 ) -> list[TaskRunStateChange | StateUpdateFailed]:
     """Write states of task runs inside the caller's transaction: one statement, however many states.
 
+    Only a batch that gives a version for a run and has further states of it costs more: one for each further state.
+
     Args:
         overdue_before: a client reports, which shows that its flow run lives: its heartbeat is overdue if older.
 
     Returns:
         Per entry, in order: the change, or why the entry was refused; a refused entry leaves no trace.
     """
-    if not states:
-        return []
+    outcomes: dict[int, TaskRunStateChange | StateUpdateFailed] = {}
+    waves = _waves_of_task_runs(states)
+    if len(waves) > 1:
+        await store.hold_flow_runs_of(session, task_run_ids=[each.task_run_id for each in states])
+    for positions in waves:
+        wave = [states[position] for position in positions]
+        written = await _insert_task_run_states(session, context, wave, overdue_before=overdue_before)
+        outcomes |= zip(positions, written, strict=True)
+    return [outcomes[position] for position in range(len(states))]
+
+
+async def _commit_flow_run_states(
+    context: ActionContext, states: Sequence[FlowRunStateWrite], *, agent_id: UUID | None
+) -> list[FlowRunStateChange | StateUpdateFailed]:
+    """Write states in a transaction of their own: one round trip, if one statement can do it."""
+    cancels = any(rules.cancels_task_runs(each.state) for each in states)
+    if not cancels and len(_waves_of_flow_runs(states)) == 1:
+        async with context.database.autocommit() as session:
+            written = await _insert_flow_run_states(session, context, states, agent_id=agent_id)
+        if written is not None:
+            return written
+    async with context.database.transaction() as session:
+        return await write_flow_run_states(session, context, states, agent_id=agent_id)
+
+
+async def _commit_task_run_states(
+    context: ActionContext, states: Sequence[TaskRunStateWrite]
+) -> list[TaskRunStateChange | StateUpdateFailed]:
+    """Write states in a transaction of their own: one round trip, if one statement can do it."""
+    alone = len(_waves_of_task_runs(states)) == 1
+    async with context.database.autocommit() if alone else context.database.transaction() as session:
+        return await write_task_run_states(session, context, states, overdue_before=overdue_before(context))
+
+
+async def _insert_flow_run_states(
+    session: WriteSession, context: ActionContext, states: Sequence[FlowRunStateWrite], *, agent_id: UUID | None
+) -> list[FlowRunStateChange | StateUpdateFailed] | None:
+    """Write states by one statement, without what a cancellation does; None: it has to be done under lock_flow_runs."""
+    now = context.clock()
+    entries = [
+        store.FlowRunEntry(
+            flow_run_id=each.flow_run_id,
+            state_id=uuid4(),
+            state=each.state,
+            submits=rules.takes_submission(each.state),
+            alive=rules.shows_life_of_flow_run(each.state),
+            version=each.version,
+        )
+        for each in states
+    ]
+    rows = await store.insert_flow_run_states(
+        session, entries=entries, now=now, held_since=now - rules.SUBMISSION_HOLD, agent_id=agent_id
+    )
+    if rows is None:
+        return None
+    return [_flow_run_outcome(entry, row) for entry, row in zip(entries, rows, strict=True)]
+
+
+async def _insert_task_run_states(
+    session: WriteSession,
+    context: ActionContext,
+    states: Sequence[TaskRunStateWrite],
+    *,
+    overdue_before: datetime | None,
+) -> list[TaskRunStateChange | StateUpdateFailed]:
+    """Write states by one statement."""
     carried = rules.carry_cached_inputs([(each.task_run_id, each.state) for each in states])
     entries = [
         store.TaskRunEntry(
@@ -216,6 +283,8 @@ async def write_task_run_states(
             state=state,
             needs_running=rules.needs_running_flow(state),
             inherits=rules.inherits_cached_inputs(state),
+            version=each.version,
+            flow_run_version=each.flow_run_version,
         )
         for each, state in zip(states, carried, strict=True)
     ]
@@ -223,7 +292,7 @@ async def write_task_run_states(
         session, entries=entries, now=context.clock(), overdue_before=overdue_before
     )
     return [
-        rules.refuse_task_run(entry.task_run_id, known=row["known"])
+        rules.refuse_task_run(entry.task_run_id, known=row["known"], stale=row["stale"])
         if row["version"] is None
         else TaskRunStateChange(
             task_run_id=entry.task_run_id, state_id=entry.state_id, version=row["version"], overdue=row["overdue"]
@@ -232,9 +301,17 @@ async def write_task_run_states(
     ]
 
 
+def _waves_of_flow_runs(states: Sequence[FlowRunStateWrite]) -> list[list[int]]:
+    return rules.waves([(each.flow_run_id, each.version is not None) for each in states])
+
+
+def _waves_of_task_runs(states: Sequence[TaskRunStateWrite]) -> list[list[int]]:
+    return rules.waves([(each.task_run_id, each.version is not None) for each in states])
+
+
 def _flow_run_outcome(entry: store.FlowRunEntry, row: Row) -> FlowRunStateChange | StateUpdateFailed:
     if row["version"] is None:
-        return rules.refuse_flow_run(entry.flow_run_id, known=row["known"])
+        return rules.refuse_flow_run(entry.flow_run_id, known=row["known"], stale=row["stale"])
     return FlowRunStateChange(
         flow_run_id=entry.flow_run_id,
         tenant_id=row["tenant_id"],
@@ -248,11 +325,6 @@ def _flow_run_outcome(entry: store.FlowRunEntry, row: Row) -> FlowRunStateChange
         start_time=entry.state.start_time,
         serialized_state=entry.state.document,
     )
-
-
-def _needs_lock(states: Any) -> bool:
-    """Say whether any of these is decided by what others wrote: then the runs are locked before anything is read."""
-    return any(rules.takes_submission(each.state) or rules.cancels_task_runs(each.state) for each in states)
 
 
 def _parse_all(context: ActionContext, documents: Sequence[object]) -> dict[int, State | ServerError]:
@@ -270,6 +342,7 @@ def _errors(outcomes: Any) -> dict[int, ServerError]:
     return {position: outcome for position, outcome in outcomes if isinstance(outcome, ServerError)}
 
 
-def _raise_first(errors: Mapping[int, ServerError]) -> None:
+def _raise_one(errors: Mapping[int, ServerError]) -> None:
+    """Raise an error of a batch: one that clients act on by its code, else the first."""
     if errors:
-        raise errors[min(errors)]
+        raise errors[min(errors, key=lambda position: (not isinstance(errors[position], VersionLocked), position))]

@@ -4,20 +4,25 @@ Decisions that need no look at the run are made here outright. Those that depend
 write become conditions that the store's one statement checks under the run's lock (actions.md §3.4, §3.5).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from server_core.errors import StateUpdateFailed
+from server_core.errors import StateUpdateFailed, VersionLocked
 from server_core.states import FINISHED, RUNNING, State, with_cached_inputs
 
 SUBMISSION_HOLD: Final = timedelta(seconds=30)
-"""For so long after a Submitted no other Submitted is accepted for the same flow run, whatever happens in between."""
+"""For so long after a Submitted no other Submitted is accepted for the same flow run, whatever happens in between.
+
+And never a second one before the run is put back (to Scheduled, say): an agent that was slow to submit what it polled
+long ago must not run it once more.
+"""
 
 
 def takes_submission(state: State) -> bool:
-    """Say whether a flow run may enter the state only if nobody submitted it just now (§3.4.2)."""
+    """Say whether a flow run may enter the state only if nobody else has it since it was scheduled (§3.4.2)."""
     return state.name == "Submitted"
 
 
@@ -64,18 +69,55 @@ def cancelled_as(current: str | None) -> str | None:
     return "Cancelling" if current in RUNNING else "Cancelled"
 
 
-def refuse_flow_run(flow_run_id: UUID, *, known: bool) -> StateUpdateFailed:
-    """Return why a flow run was not moved; agents give up quietly on this class's text."""
+def waves(entries: Sequence[tuple[UUID, bool]]) -> list[list[int]]:
+    """Return the positions of a batch in groups to be written one after the other; nearly always there is one.
+
+    Which version a run has at an entry of a batch depends on which of its entries before were refused. So where entries
+    name versions, each further entry of a run comes in a later group.
+
+    Args:
+        entries: per entry, the run and whether a version is named.
+    """
+    versioned = {run_id for run_id, named in entries if named}
+    found: list[list[int]] = []
+    seen: Counter[UUID] = Counter()
+    for position, (run_id, _) in enumerate(entries):
+        depth = seen[run_id] if run_id in versioned else 0
+        seen[run_id] += 1
+        if depth == len(found):
+            found.append([])
+        found[depth].append(position)
+    return found
+
+
+def refuse_flow_run(flow_run_id: UUID, *, known: bool, stale: bool = False) -> StateUpdateFailed:
+    """Return why a flow run was not moved; agents give up quietly on this class's text.
+
+    Args:
+        flow_run_id: the run.
+        known: it exists.
+        stale: another version of it was named.
+    """
     if not known:
         return StateUpdateFailed(f"flow run {flow_run_id} does not exist.")
+    if stale:
+        return VersionLocked(f"flow run {flow_run_id} is at another version than the one given.")
     return StateUpdateFailed(
-        f"flow run {flow_run_id} was submitted less than {SUBMISSION_HOLD.total_seconds():.0f} seconds ago,"
-        " another agent has it."
+        f"flow run {flow_run_id} was submitted by another agent, since it was last scheduled or less than"
+        f" {SUBMISSION_HOLD.total_seconds():.0f} seconds ago."
     )
 
 
-def refuse_task_run(task_run_id: UUID, *, known: bool) -> StateUpdateFailed:
-    """Return why a task run was not moved."""
+def refuse_task_run(task_run_id: UUID, *, known: bool, stale: bool = False) -> StateUpdateFailed:
+    """Return why a task run was not moved.
+
+    Args:
+        task_run_id: the run.
+        known: it exists.
+        stale: another version of it, or of its flow run, was named.
+    """
     if not known:
         return StateUpdateFailed(f"task run {task_run_id} does not exist.")
+    if stale:
+        return VersionLocked(f"task run {task_run_id} or its flow run is at another version than the one given.")
     return StateUpdateFailed(f"the flow run of task run {task_run_id} is not in a running state.")

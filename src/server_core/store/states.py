@@ -12,7 +12,7 @@ from functools import cache
 from uuid import UUID
 
 from server_core.db.session import Row, WriteSession
-from server_core.states import FINISHED, State
+from server_core.states import FINISHED, WAITING, State
 from server_core.store.entries import entry_arguments, entry_source, first_column_matches
 from server_core.store.life import is_overdue
 
@@ -22,8 +22,10 @@ class FlowRunEntry:
     """A state for a flow run.
 
     Attributes:
-        submits: only if there is no Submitted state after `held_since`, then it is the agent's.
+        submits: only if there is no Submitted state after `held_since` or since the run was put back; then it is the
+            agent's.
         alive: sets the run's heartbeat.
+        version: only if the run is at it, where the flow group locks versions; None: at any.
     """
 
     flow_run_id: UUID
@@ -31,6 +33,7 @@ class FlowRunEntry:
     state: State
     submits: bool
     alive: bool
+    version: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +43,8 @@ class TaskRunEntry:
     Attributes:
         needs_running: only if the flow run is Running; sets the task run's heartbeat.
         inherits: takes over the cached inputs of the state before it.
+        version: only if the run is at it, where the flow group locks versions; None: at any.
+        flow_run_version: the same of the flow run.
     """
 
     task_run_id: UUID
@@ -47,6 +52,8 @@ class TaskRunEntry:
     state: State
     needs_running: bool
     inherits: bool
+    version: int | None
+    flow_run_version: int | None
 
 
 async def lock_flow_runs(session: WriteSession, *, flow_run_ids: Sequence[UUID]) -> dict[UUID, str | None]:
@@ -58,6 +65,19 @@ async def lock_flow_runs(session: WriteSession, *, flow_run_ids: Sequence[UUID])
         "SELECT id, state FROM flow_run WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE", flow_run_ids
     )
     return {row["id"]: row["state"] for row in rows}
+
+
+async def hold_flow_runs_of(session: WriteSession, *, task_run_ids: Sequence[UUID]) -> None:
+    """Keep the flow runs of task runs from changing until the transaction ends."""
+    await session.fetch(
+        """
+        SELECT id FROM flow_run
+        WHERE id IN (SELECT flow_run_id FROM task_run WHERE task_run.id = ANY($1::uuid[]))
+        ORDER BY id
+        FOR SHARE
+        """,
+        task_run_ids,
+    )
 
 
 async def cancel_task_runs(session: WriteSession, *, states: Sequence[tuple[UUID, State]], now: datetime) -> int:
@@ -100,32 +120,93 @@ _STATE_COLUMNS = (
     ("start_time", "timestamptz"),
     ("document", "text"),
 )
-_FLOW_RUN_COLUMNS = (("flow_run_id", "uuid"), *_STATE_COLUMNS, ("submits", "bool"), ("alive", "bool"))
-_TASK_RUN_COLUMNS = (("task_run_id", "uuid"), *_STATE_COLUMNS, ("needs_running", "bool"), ("inherits", "bool"))
+_FLOW_RUN_COLUMNS = (
+    ("flow_run_id", "uuid"),
+    *_STATE_COLUMNS,
+    ("submits", "bool"),
+    ("alive", "bool"),
+    ("given_version", "int"),
+)
+_TASK_RUN_COLUMNS = (
+    ("task_run_id", "uuid"),
+    *_STATE_COLUMNS,
+    ("needs_running", "bool"),
+    ("inherits", "bool"),
+    ("given_version", "int"),
+    ("given_flow_run_version", "int"),
+)
+_UNSURE = "judged.submits AND judged.moved AND NOT judged.held AND NOT judged.stale"
 
 
 @cache
-def _flow_run_statement(*, single: bool, submits: bool, alive: bool) -> str:
-    """Return the statement of insert_flow_run_states; what no entry needs is left out of it."""
-    not_held = """
-    WHERE NOT entry.submits OR NOT (
-        EXISTS (
-            SELECT FROM flow_run_state AS held
-            WHERE held.flow_run_id = entry.flow_run_id AND held.state = 'Submitted' AND held."timestamp" > $11
-        )
-        OR EXISTS (
-            SELECT FROM entry AS earlier
-            WHERE earlier.flow_run_id = entry.flow_run_id AND earlier.submits AND earlier.position < entry.position
-        )
-    )"""
+def _flow_run_statement(*, single: bool, submits: bool, alive: bool, versioned: bool) -> str:
+    """Return the statement of insert_flow_run_states; what no entry needs is left out of it.
+
+    Whether a run was submitted is a question to its history, which the statement sees as it was before it waited for
+    the run's lock. A run that under the lock is not in the place on disk where it was then has been changed meanwhile,
+    so the answer may be old: nothing is written and the entry is `unsure`. As each row of the history moves its run,
+    a run in its place has no row that was not seen.
+    """
+    matches = first_column_matches("id", "uuid", single=single)
+    seen = f"""
+seen AS (
+    SELECT id, ctid AS place FROM flow_run WHERE {matches}
+),"""  # noqa: S608 - made of constants
+    locking = """
+locking AS (
+    SELECT run.id
+    FROM run
+    JOIN flow ON flow.id = run.flow_id
+    JOIN flow_group ON flow_group.id = flow.flow_group_id
+    WHERE flow_group.settings @> '{"version_locking_enabled": true}'
+),"""
+    stale = """
+        entry.given_version IS NOT NULL
+            AND entry.given_version <> run.version
+            AND EXISTS (SELECT FROM locking WHERE locking.id = run.id)"""
+    held = """
+        entry.submits AND (
+            EXISTS (
+                SELECT FROM entry AS earlier
+                WHERE earlier.flow_run_id = run.id AND earlier.submits AND earlier.position < entry.position
+            )
+            OR (run.state = 'Submitted' AND run.state_timestamp > $12)
+            OR EXISTS (
+                SELECT FROM flow_run_state AS taken
+                WHERE taken.flow_run_id = run.id AND taken.state = 'Submitted' AND taken."timestamp" > $12
+            )
+            OR (
+                run.state <> ALL($13::text[])
+                AND NOT EXISTS (
+                    SELECT FROM entry AS earlier
+                    WHERE earlier.flow_run_id = run.id
+                        AND earlier.state = ANY($13::text[])
+                        AND earlier.position < entry.position
+                )
+                AND (
+                    run.state = 'Submitted'
+                    OR EXISTS (
+                        SELECT FROM flow_run_state AS taken
+                        WHERE taken.flow_run_id = run.id
+                            AND taken.state = 'Submitted'
+                            AND NOT EXISTS (
+                                SELECT FROM flow_run_state AS put_back
+                                WHERE put_back.flow_run_id = run.id
+                                    AND put_back.state = ANY($13::text[])
+                                    AND put_back.version > coalesce(taken.version, 0)
+                            )
+                    )
+                )
+            )
+        )"""
     beating = """,
 sender AS (
-    SELECT id FROM agent WHERE id = $10::uuid FOR KEY SHARE
+    SELECT id FROM agent WHERE id = $11::uuid FOR KEY SHARE
 ),
 beating AS (
     UPDATE flow_run
     SET
-        heartbeat = $9,
+        heartbeat = $10,
         agent_id = CASE WHEN sign.submits THEN coalesce((SELECT id FROM sender), agent_id) ELSE agent_id END
     FROM (SELECT flow_run_id, bool_or(submits) AS submits FROM accepted WHERE alive GROUP BY flow_run_id) AS sign
     WHERE flow_run.id = sign.flow_run_id
@@ -133,25 +214,36 @@ beating AS (
     return f"""
 WITH entry AS (
     {entry_source(_FLOW_RUN_COLUMNS, single=single)}
-),
+),{seen if submits else ""}
 run AS (
-    SELECT id, tenant_id, version, state
+    SELECT id, tenant_id, flow_id, version, state, state_timestamp, ctid AS place
     FROM flow_run
-    WHERE {first_column_matches("id", "uuid", single=single)}
+    WHERE {matches}
         AND id NOT IN (SELECT id FROM pending_removal)
         AND flow_id NOT IN (SELECT id FROM pending_removal)
     ORDER BY id
     FOR NO KEY UPDATE
-),
-accepted AS (
+),{locking if versioned else ""}
+judged AS (
     SELECT
         entry.*,
         run.tenant_id,
-        run.version + row_number() OVER in_order AS version,
-        coalesce(lag(entry.state) OVER in_order, run.state) AS previous_state,
-        $9::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
-    FROM entry JOIN run ON run.id = entry.flow_run_id{not_held if submits else ""}
-    WINDOW in_order AS (PARTITION BY entry.flow_run_id ORDER BY entry.position)
+        run.version AS current_version,
+        run.state AS current_state,
+        {stale if versioned else "false"} AS stale,
+        coalesce({held if submits else "false"}, false) AS held,
+        {"run.place <> (SELECT place FROM seen WHERE seen.id = run.id)" if submits else "false"} AS moved
+    FROM entry JOIN run ON run.id = entry.flow_run_id
+),
+accepted AS (
+    SELECT
+        judged.*,
+        current_version + row_number() OVER in_order AS version,
+        coalesce(lag(state) OVER in_order, current_state) AS previous_state,
+        $10::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
+    FROM judged
+    WHERE NOT stale AND NOT held{f" AND NOT EXISTS (SELECT FROM judged WHERE {_UNSURE})" if submits else ""}
+    WINDOW in_order AS (PARTITION BY flow_run_id ORDER BY position)
 ),
 written AS (
     INSERT INTO flow_run_state
@@ -160,9 +252,16 @@ written AS (
     FROM accepted
     ORDER BY position
 ){beating if alive else ""}
-SELECT run.id IS NOT NULL AS known, run.tenant_id, accepted.version::int, accepted.previous_state, accepted."timestamp"
+SELECT
+    judged.position IS NOT NULL AS known,
+    coalesce(judged.stale, false) AS stale,
+    coalesce({_UNSURE}, false) AS unsure,
+    judged.tenant_id,
+    accepted.version::int,
+    accepted.previous_state,
+    accepted."timestamp"
 FROM entry
-LEFT JOIN run ON run.id = entry.flow_run_id
+LEFT JOIN judged ON judged.position = entry.position
 LEFT JOIN accepted ON accepted.position = entry.position
 ORDER BY entry.position
 """  # noqa: S608 - made of constants
@@ -175,14 +274,13 @@ async def insert_flow_run_states(
     now: datetime,
     held_since: datetime,
     agent_id: UUID | None,
-) -> list[Row]:
+) -> list[Row] | None:
     """Insert the states that fit and set heartbeats and agents; one statement.
 
-    To be exact under concurrency, entries that `submit` need lock_flow_runs before.
-
     Returns:
-        Per entry, in order: known (the run exists and is not being deleted), tenant_id, version (None: refused),
-        previous_state, timestamp.
+        Per entry, in order: known (the run exists and is not being deleted), stale (it is not at the version given),
+        tenant_id, version (None: refused), previous_state, timestamp. None: nothing was written, because a run that an
+        entry `submits` was changed by somebody else just now; that cannot happen after lock_flow_runs.
     """
     rows = [
         (
@@ -194,71 +292,110 @@ async def insert_flow_run_states(
             entry.state.text,
             entry.submits,
             entry.alive,
+            entry.version,
         )
         for entry in entries
     ]
     single = len(rows) == 1
     submits = any(entry.submits for entry in entries)
     alive = submits or any(entry.alive for entry in entries)
+    versioned = any(entry.version is not None for entry in entries)
     arguments = [*entry_arguments(rows, single=single), now]
     if alive:
         arguments.append(agent_id)
     if submits:
-        arguments.append(held_since)
-    return await session.fetch(_flow_run_statement(single=single, submits=submits, alive=alive), *arguments)
+        arguments += [held_since, sorted(WAITING)]
+    statement = _flow_run_statement(single=single, submits=submits, alive=alive, versioned=versioned)
+    written = await session.fetch(statement, *arguments)
+    return None if any(row["unsure"] for row in written) else written
 
 
 @cache
-def _task_run_statement(*, single: bool, needs_running: bool) -> str:
-    """Return the statement of insert_task_run_states; what no entry needs is left out of it."""
-    flow = """
-flow AS (
-    SELECT id, state
+def _task_run_statement(*, single: bool, needs_running: bool, versioned: bool) -> str:
+    """Return the statement of insert_task_run_states; what no entry needs is left out of it.
+
+    The flow runs that matter are locked before the task runs, as everywhere.
+    """
+    needs_flow_run = needs_running or versioned
+    flow_run = """
+parent AS (
+    SELECT id, state, version
     FROM flow_run
     WHERE id IN (
         SELECT task_run.flow_run_id
         FROM entry JOIN task_run ON task_run.id = entry.task_run_id
-        WHERE entry.needs_running
+        WHERE entry.needs_running OR entry.given_flow_run_version IS NOT NULL
     )
     ORDER BY id
     FOR SHARE
 ),"""
-    after_flow = " AND (SELECT count(*) FROM flow) >= 0"
-    in_running_flow = """
-    WHERE NOT entry.needs_running
-        OR EXISTS (SELECT FROM flow WHERE flow.id = run.flow_run_id AND flow.state = 'Running')"""
+    after_flow_run = " AND (SELECT count(*) FROM parent) >= 0"
+    locking = """
+locking AS (
+    SELECT run.id
+    FROM run
+    JOIN flow_run ON flow_run.id = run.flow_run_id
+    JOIN flow ON flow.id = flow_run.flow_id
+    JOIN flow_group ON flow_group.id = flow.flow_group_id
+    WHERE flow_group.settings @> '{"version_locking_enabled": true}'
+),"""
+    stale = """
+        EXISTS (SELECT FROM locking WHERE locking.id = run.id) AND (
+            (entry.given_version IS NOT NULL AND entry.given_version <> run.version)
+            OR (
+                entry.given_flow_run_version IS NOT NULL
+                AND NOT EXISTS (
+                    SELECT FROM parent
+                    WHERE parent.id = run.flow_run_id AND parent.version = entry.given_flow_run_version
+                )
+            )
+        )"""
+    barred = """
+        entry.needs_running
+            AND NOT EXISTS (SELECT FROM parent WHERE parent.id = run.flow_run_id AND parent.state = 'Running')"""
     beating = """,
 beating AS (
     UPDATE task_run
-    SET heartbeat = $9
+    SET heartbeat = $11
     WHERE id IN (SELECT task_run_id FROM accepted WHERE needs_running)
 )"""
     return f"""
 WITH entry AS (
     {entry_source(_TASK_RUN_COLUMNS, single=single)}
-),{flow if needs_running else ""}
+),{flow_run if needs_flow_run else ""}
 run AS (
     SELECT
         id, version, serialized_state -> 'cached_inputs' AS cached_inputs, flow_run_id,
         coalesce(tenant_id, (SELECT tenant_id FROM flow_run WHERE flow_run.id = task_run.flow_run_id)) AS tenant_id
     FROM task_run
-    WHERE {first_column_matches("id", "uuid", single=single)}{after_flow if needs_running else ""}
+    WHERE {first_column_matches("id", "uuid", single=single)}{after_flow_run if needs_flow_run else ""}
     ORDER BY id
     FOR NO KEY UPDATE
-),
-accepted AS (
+),{locking if versioned else ""}
+judged AS (
     SELECT
         entry.*,
         run.tenant_id,
+        run.version AS current_version,
+        run.cached_inputs,
+        run.flow_run_id,
+        {stale if versioned else "false"} AS stale,
+        {barred if needs_running else "false"} AS barred
+    FROM entry JOIN run ON run.id = entry.task_run_id
+),
+accepted AS (
+    SELECT
+        judged.*,
         CASE
-            WHEN entry.inherits AND jsonb_typeof(run.cached_inputs) = 'object' AND run.cached_inputs <> '{{}}'
-            THEN jsonb_set(entry.document::jsonb, '{{cached_inputs}}', run.cached_inputs)
-            ELSE entry.document::jsonb
+            WHEN inherits AND jsonb_typeof(cached_inputs) = 'object' AND cached_inputs <> '{{}}'
+            THEN jsonb_set(document::jsonb, '{{cached_inputs}}', cached_inputs)
+            ELSE document::jsonb
         END AS serialized_state,
-        run.version + row_number() OVER in_order AS version,
-        $9::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
-    FROM entry JOIN run ON run.id = entry.task_run_id{in_running_flow if needs_running else ""}
-    WINDOW in_order AS (PARTITION BY entry.task_run_id ORDER BY entry.position)
+        current_version + row_number() OVER in_order AS version,
+        $11::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
+    FROM judged
+    WHERE NOT stale AND NOT barred
+    WINDOW in_order AS (PARTITION BY task_run_id ORDER BY position)
 ),
 written AS (
     INSERT INTO task_run_state
@@ -268,11 +405,12 @@ written AS (
     ORDER BY position
 ){beating if needs_running else ""}
 SELECT
-    run.id IS NOT NULL AS known,
+    judged.position IS NOT NULL AS known,
+    coalesce(judged.stale AND NOT judged.barred, false) AS stale,
     accepted.version::int,
-    (SELECT life.id FROM flow_run AS life WHERE life.id = run.flow_run_id AND {is_overdue("life", "$10")}) AS overdue
+    (SELECT life.id FROM flow_run AS life WHERE life.id = judged.flow_run_id AND {is_overdue("life", "$12")}) AS overdue
 FROM entry
-LEFT JOIN run ON run.id = entry.task_run_id
+LEFT JOIN judged ON judged.position = entry.position
 LEFT JOIN accepted ON accepted.position = entry.position
 ORDER BY entry.position
 """  # noqa: S608 - made of constants
@@ -283,11 +421,11 @@ async def insert_task_run_states(
 ) -> list[Row]:
     """Insert the states that fit and set heartbeats; one statement.
 
-    The flow runs of entries that need them Running are locked against change first.
+    The flow runs of entries that need them Running or at a version are locked against change first.
 
     Returns:
-        Per entry, in order: known (the run exists), version (None: refused), overdue (the flow run, if its heartbeat is
-        from before `overdue_before`; see store.life).
+        Per entry, in order: known (the run exists), stale (it or its flow run is not at the version given), version
+        (None: refused), overdue (the flow run, if its heartbeat is from before `overdue_before`; see store.life).
     """
     rows = [
         (
@@ -299,9 +437,15 @@ async def insert_task_run_states(
             entry.state.text,
             entry.needs_running,
             entry.inherits,
+            entry.version,
+            entry.flow_run_version,
         )
         for entry in entries
     ]
     single = len(rows) == 1
-    statement = _task_run_statement(single=single, needs_running=any(entry.needs_running for entry in entries))
+    statement = _task_run_statement(
+        single=single,
+        needs_running=any(entry.needs_running for entry in entries),
+        versioned=any(entry.version is not None or entry.flow_run_version is not None for entry in entries),
+    )
     return await session.fetch(statement, *entry_arguments(rows, single=single), now, overdue_before)

@@ -54,7 +54,7 @@ async def set_task(context: ActionContext, run_id: UUID, *names: str) -> list[St
 
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
-    [("task", "Running", 1), ("flow", "Running", 1), ("flow", "Submitted", 2), ("flow", "Cancelled", 3)],
+    [("task", "Running", 1), ("flow", "Running", 1), ("flow", "Submitted", 1), ("flow", "Cancelled", 2)],
 )
 async def test_a_batch_is_a_constant_number_of_statements(
     context: ActionContext, database: Database, kind: str, name: str, expected: int
@@ -264,9 +264,9 @@ async def test_submitted_run_is_its_agents(context: ActionContext, database: Dat
     assert (await fetch_one(database, "flow_run", run))["agent_id"] is None
     await set_flow(at(context, NOW), run, "Submitted", agent_id=uuid4())
     assert (await fetch_one(database, "flow_run", run))["agent_id"] is None
-    await set_flow(context, run, "Submitted", agent_id=agent)
+    await set_flow(context, run, "Scheduled", "Submitted", agent_id=agent)
     assert (await fetch_one(database, "flow_run", run))["agent_id"] == agent
-    await set_flow(at(context, NOW + timedelta(days=9999)), run, "Submitted")
+    await set_flow(at(context, NOW + timedelta(days=9999)), run, "Scheduled", "Submitted")
     assert (await fetch_one(database, "flow_run", run))["agent_id"] == agent
 
 

@@ -169,6 +169,27 @@ async def test_a_task_run_from_start_to_end(actions: Send, database: Database, f
     assert "Invalid ID" in invalid.error["message"]
 
 
+async def test_a_locked_version(actions: Send, database: Database) -> None:
+    """§3.7: HTTP 200, and the first error's code is the one that clients look for."""
+    flow = await make_flow(database, tasks=1, group={"settings": {"version_locking_enabled": True}})
+    run = await make_flow_run(database, flow)
+    [task_run] = await task_runs_of(database, run)
+    await set_flow_state(actions, run, "Running")
+    entries: dict[str, dict[str, Any]] = {
+        "flow": {"flow_run_id": run, "state": {"type": "Running"}, "version": 0},
+        "task": {"task_run_id": task_run, "state": {"type": "Running"}, "version": 1, "flow_run_version": 0},
+    }
+    true = {"flow": {"version": 1}, "task": {"version": 1, "flow_run_version": 2}}
+    for kind, entry in entries.items():
+        field = f"set_{kind}_run_states"
+        answer = await mutate(actions, field, "states { id status message }", states=[entry])
+        assert (answer.status, answer.body["data"]) == (200, {field: None})
+        assert answer.error["extensions"] == {"code": "VERSION_LOCKING_ERROR"}
+        assert (await fetch_one(database, f"{kind}_run", entry[f"{kind}_run_id"]))["version"] == 1
+        accepted = await mutate(actions, field, "states { status }", states=[{**entry, **true[kind]}])
+        assert accepted.data == {field: {"states": [{"status": "SUCCESS"}]}}
+
+
 async def test_a_state_that_cannot_be_read(actions: Send, database: Database, run: UUID) -> None:
     entry = {"flow_run_id": run, "state": {"type": "Nope"}}
     answer = await mutate(actions, "set_flow_run_states", "states { id }", states=[entry])
