@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 LOCK = 0x70726566_65637401
 """Key of the advisory lock around an upgrade ("prefect" and a counter)."""
 
+LOCK_PAUSE_SECONDS = 0.2
+"""Pause between two attempts to take it."""
+
 NOT_READY = (
     OSError,
     asyncpg.CannotConnectNowError,
@@ -85,7 +88,7 @@ async def upgrade(dsn: str) -> None:
             (ADDITIONS, found.additions, head.additions),
         ):
             if before != after:
-                await _run(dsn, chain(name), command.upgrade, "head")
+                await _run(guard, dsn, chain(name), command.upgrade, "head")
         logger.info("database schema upgraded", extra={"from_revision": str(found), "to_revision": str(head)})
 
 
@@ -102,7 +105,7 @@ async def downgrade(dsn: str) -> None:
         found = await found_revisions(guard)
         found.refuse_unknown()
         if found.additions is not None:
-            await _run(dsn, chain(ADDITIONS), command.downgrade, "base")
+            await _run(guard, dsn, chain(ADDITIONS), command.downgrade, "base")
             logger.info("additions to the database schema taken back", extra={"from_revision": str(found)})
         await guard.execute(f"DROP TABLE IF EXISTS public.{VERSION_TABLES[ADDITIONS]}")
 
@@ -197,8 +200,28 @@ async def _locked(dsn: str) -> AsyncIterator["Connection"]:
         await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await guard.execute("SET LOCAL lock_timeout = 0")
         await guard.execute("SET LOCAL statement_timeout = 0")
-        await guard.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await _take_lock(guard)
         yield guard
+
+
+async def _take_lock(guard: "Connection") -> None:
+    """Take the lock of an upgrade.
+
+    Asked for again and again, not waited for: whoever has it may build an index CONCURRENTLY, which waits for every
+    statement that runs, such as one that waits for the lock.
+    """
+    while not await guard.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+        await _let_go(guard)
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+
+
+async def _let_go(guard: "Connection") -> None:
+    """Give up the snapshot of the guard's last query; an index is not built CONCURRENTLY while there is an older one.
+
+    A query of the extended protocol keeps its snapshot inside a transaction until the next query, one of the simple
+    protocol does not.
+    """
+    await guard.execute("SELECT 1")
 
 
 @contextmanager
@@ -222,7 +245,9 @@ def _line(error: BaseException | None) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-async def _run(dsn: str, config: Config, what: Callable[[Config, str], None], target: str) -> None:
+async def _run(guard: "Connection", dsn: str, config: Config, what: Callable[[Config, str], None], target: str) -> None:
+    await _let_go(guard)
+
     def migrate(connection: SyncConnection) -> None:
         config.attributes["connection"] = connection
         what(config, target)

@@ -5,6 +5,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from server_core.models.base import created, identity, metadata, owner, reference, trigram_index, updated
 
+WAITING = text("state IN ('Paused', 'Queued', 'Resume', 'Retrying', 'Scheduled')")
+"""The states in which an agent finds a run (actions.md §2.8)."""
+
 flow_run = Table(
     "flow_run",
     metadata,
@@ -42,6 +45,15 @@ flow_run = Table(
     UniqueConstraint("idempotency_key", "flow_id", name="ix_flow_run_idempotency_key_unique"),
     Index("ix_flow_run_flow_id_scheduled_start_time_for_hasura", "flow_id", text("scheduled_start_time DESC")),
     trigram_index("ix_flow_run_name", "name"),
+    Index(
+        "ix_flow_run_queue",
+        "tenant_id",
+        text("coalesce(left(labels ->> 0, 64), '')"),
+        "state_start_time",
+        "id",
+        postgresql_where=WAITING,
+    ),
+    Index("ix_flow_run_running", "tenant_id", postgresql_where=text("state = 'Running'")),
 )
 
 task_run = Table(
@@ -68,4 +80,5 @@ task_run = Table(
     Column("name", VARCHAR),
     UniqueConstraint("flow_run_id", "task_id", "map_index", name="task_run_unique_identifier_key"),
     trigram_index("ix_task_run_name_trgm", "name", where="name IS NOT NULL"),
+    Index("ix_task_run_queue", "flow_run_id", "state_start_time", postgresql_where=WAITING),
 )

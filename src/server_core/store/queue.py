@@ -9,38 +9,65 @@ from server_core.states import SCHEDULED
 
 _DUE = ", ".join(f"'{name}'" for name in sorted(SCHEDULED))
 
+
+def _open_to_asker(run: str) -> str:
+    """Return the condition that an agent with the labels of `asked` may take a run, which is not being deleted."""
+    return f"""
+            CASE WHEN asked.labels = '{{}}' THEN {run}.labels = '[]'
+            ELSE {run}.labels <> '[]' AND {run}.labels <@ to_jsonb(asked.labels) END
+            AND {run}.flow_id NOT IN (SELECT id FROM pending_removal)
+            AND {run}.id NOT IN (SELECT id FROM pending_removal)"""  # noqa: S608 - names from code
+
+
+# Per first label that a run may have, the index ix_flow_run_queue gives the runs in order of their start, so that the
+# limit ends the search. What is asked comes from a CTE and not from the parameters, because with their values Postgres
+# would plan the statement anew at each poll, which costs more than running it. The task runs are looked at from the
+# Running runs: those of runs that are over stay in their states for ever.
 _FETCH_DUE_RUNS = f"""
-WITH seen AS (
-    UPDATE agent SET last_queried = $5 WHERE id = $6::uuid
+WITH asked AS (
+    SELECT $1::uuid AS tenant_id, $2::timestamptz AS before, $3::text[] AS labels
+),
+seen AS (
+    UPDATE agent SET last_queried = $5::timestamptz WHERE id = $6::uuid
 ),
 due AS (
-    SELECT id, state_start_time
-    FROM flow_run
-    WHERE tenant_id = $1
-        AND state IN ({_DUE})
-        AND state_start_time <= $2
-        AND CASE WHEN $3::jsonb = '[]' THEN labels = '[]' ELSE labels <> '[]' AND labels <@ $3::jsonb END
-        AND flow_id NOT IN (SELECT id FROM pending_removal)
-        AND id NOT IN (SELECT id FROM pending_removal)
+    SELECT run.id, run.state_start_time
+    FROM asked
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT left(label, 64) AS label FROM unnest(asked.labels) AS given(label)
+        UNION ALL
+        SELECT '' WHERE asked.labels = '{{}}'
+    ) AS first
+    CROSS JOIN LATERAL (
+        SELECT id, state_start_time
+        FROM flow_run
+        WHERE tenant_id = asked.tenant_id
+            AND state IN ({_DUE})
+            AND coalesce(left(labels ->> 0, 64), '') = first.label
+            AND state_start_time <= asked.before
+            AND {_open_to_asker("flow_run")}
+        ORDER BY state_start_time, id
+        LIMIT $4
+    ) AS run
     ORDER BY state_start_time, id
     LIMIT $4
 ),
 waiting AS (
-    SELECT id
-    FROM flow_run
+    SELECT run.id
+    FROM asked
+    JOIN flow_run AS run ON run.tenant_id = asked.tenant_id
+    CROSS JOIN LATERAL (
+        SELECT
+        FROM task_run
+        WHERE task_run.flow_run_id = run.id
+            AND task_run.state IN ({_DUE})
+            AND task_run.state_start_time <= asked.before
+        LIMIT 1
+    ) AS due_task
     WHERE (SELECT count(*) FROM due) < $4
-        AND tenant_id = $1
-        AND state = 'Running'
-        AND CASE WHEN $3::jsonb = '[]' THEN labels = '[]' ELSE labels <> '[]' AND labels <@ $3::jsonb END
-        AND flow_id NOT IN (SELECT id FROM pending_removal)
-        AND id NOT IN (SELECT id FROM pending_removal)
-        AND EXISTS (
-            SELECT FROM task_run
-            WHERE task_run.flow_run_id = flow_run.id
-                AND task_run.state IN ({_DUE})
-                AND task_run.state_start_time <= $2
-        )
-    ORDER BY state_start_time NULLS LAST, id
+        AND run.state = 'Running'
+        AND {_open_to_asker("run")}
+    ORDER BY run.state_start_time NULLS LAST, run.id
     LIMIT $4
 )
 SELECT id
@@ -67,8 +94,8 @@ async def fetch_due_runs(
     """Return the flow runs due for an agent with these labels, longest due first; one statement.
 
     Runs that wait to start come first, then Running ones of which a task waits to start. The labels are matched before
-    the limit, so runs that nobody can take hide no others. What is being deleted is left
-    out. The agent, if it exists, is noted as alive.
+    the limit, so runs that nobody can take hide no others. What is being deleted is left out. The agent, if it exists,
+    is noted as alive.
     """
     rows = await session.fetch(_FETCH_DUE_RUNS, tenant_id, before, list(labels), limit, now, agent_id)
     return [row["id"] for row in rows]

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import asyncpg
 import pytest
 import yaml
 from alembic import command
@@ -30,6 +31,7 @@ from server_core.errors import ConfigError
 from tests.service.database.catalog import ADDITIONS, describe, expected
 from tests.support.cluster import connected
 from tests.support.factories import insert_flow_group, make_flow, make_flow_run, make_tenant
+from tests.support.waiting import wait_until
 
 LEGACY_ENV = """
 from alembic import context
@@ -196,6 +198,40 @@ async def test_a_service_does_not_wait_for_a_schema_that_never_comes(legacy_url:
         await connection.execute("UPDATE prefect_server_version SET version_num = 'f'")
     with pytest.raises(ConfigError, match="newer prefect-server"):
         await asyncio.wait_for(wait_for_schema(load_settings(), legacy_url), 30)
+
+
+async def test_an_index_whose_build_was_cut_short_is_built_again(legacy_url: str) -> None:
+    async with Database(legacy_url) as database, database.transaction() as session:
+        flow = await make_flow(session)
+        for _ in range(2):
+            await make_flow_run(session, flow=flow)
+    async with connected(legacy_url) as connection:
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute("CREATE UNIQUE INDEX CONCURRENTLY ix_flow_run_running ON flow_run (tenant_id)")
+        invalid = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+        assert await connection.fetchval(invalid) == "ix_flow_run_running"
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        assert await connection.fetchval(invalid) is None
+    added = [line for line in await facts(legacy_url) if line.startswith("index")]
+    assert set(added) >= {line for line in ADDITIONS.read_text("utf-8").splitlines() if line.startswith("index")}
+
+
+async def test_writers_go_on_while_an_index_is_built(legacy_url: str) -> None:
+    async with connected(legacy_url) as early, connected(legacy_url) as late:
+        transaction = early.transaction(isolation="repeatable_read")
+        await transaction.start()
+        await early.execute("SELECT 1")  # the build has to wait for its snapshot
+        building = asyncio.create_task(upgrade(legacy_url))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+        await wait_until(lambda: late.fetchval(waits), seconds=10, what="the build waits for the older transaction")
+        await late.execute("SET lock_timeout = '5s'")
+        await late.execute("UPDATE task_run SET name = 'late'")
+        await late.execute("UPDATE flow SET name = 'late'")
+        assert not building.done()
+        await transaction.commit()
+        await building
+    assert await current_revisions(legacy_url) == head_revisions()
 
 
 async def test_the_data_api_shows_no_version_table() -> None:

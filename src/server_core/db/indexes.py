@@ -1,0 +1,86 @@
+"""Descriptions of indexes → indexes on tables that others write to meanwhile. Called by revisions in additions/.
+
+An index is built CONCURRENTLY: writers go on, however large the table is. That works outside a transaction only, so a
+build that is cut short leaves an invalid index behind, which is dropped and built again by the next upgrade.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from alembic import op
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewIndex:
+    """An index to build.
+
+    Attributes:
+        name: of the index, in the schema of its table.
+        table: with its schema.
+        columns: what stands in the parentheses.
+        where: which rows it holds; None: all.
+        unique: no two rows may be equal in the columns.
+    """
+
+    name: str
+    table: str
+    columns: str
+    where: str | None = None
+    unique: bool = False
+
+    @property
+    def statement(self) -> str:
+        """The statement that builds it."""
+        kind = "UNIQUE INDEX" if self.unique else "INDEX"
+        rows = "" if self.where is None else f" WHERE {self.where}"
+        return f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {self.name} ON {self.table} ({self.columns}){rows}"
+
+    @property
+    def full_name(self) -> str:
+        """Its name with the schema."""
+        return f"{self.table.rpartition('.')[0]}.{self.name}"
+
+
+def build_indexes(indexes: Sequence[NewIndex]) -> None:
+    """Build those that are not there yet; an invalid one counts as not there. Each is committed by itself."""
+    with op.get_context().autocommit_block():
+        for index in indexes:
+            _without_timeouts()
+            if _is_invalid(index):
+                logger.warning("index %s was not finished; it is built again", index.name)
+                _drop(index)
+            logger.info("building index %s on %s; this takes minutes on a large table", index.name, index.table)
+            _run(index.statement)
+
+
+def drop_indexes(indexes: Sequence[NewIndex]) -> None:
+    """Drop them without stopping writers."""
+    with op.get_context().autocommit_block():
+        _without_timeouts()
+        for index in indexes:
+            _drop(index)
+
+
+def _without_timeouts() -> None:
+    """Take off the limits that a role may have: a build waits for every transaction that is older."""
+    _run("SET lock_timeout = 0")
+    _run("SET statement_timeout = 0")
+
+
+def _is_invalid(index: NewIndex) -> bool:
+    found = op.get_bind().execute(
+        sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": index.full_name}
+    )
+    return found.scalar() is False
+
+
+def _drop(index: NewIndex) -> None:
+    _run(f"DROP INDEX CONCURRENTLY IF EXISTS {index.full_name}")
+
+
+def _run(statement: str) -> None:
+    op.get_bind().exec_driver_sql(statement)
