@@ -68,9 +68,10 @@ async def client(server: Server, new_client: NewClient) -> PrefectClient:
 
 
 @pytest.fixture
-async def project(server: Server) -> str:
-    """Name of a project of its own."""
+async def project(server: Server) -> AsyncIterator[str]:
+    """Name of a project of its own; deleted after the test, for the agents of other tests not to run what it left."""
     name = f"project-{uuid4().hex[:8]}"
     tenant_id = await server.value("SELECT id FROM tenant ORDER BY created LIMIT 1")
-    await server.mutate("create_project", tenant_id=str(tenant_id), name=name)
-    return name
+    made = await server.mutate("create_project", tenant_id=str(tenant_id), name=name)
+    yield name
+    await server.mutate("delete_project", project_id=made["id"], select="success")
