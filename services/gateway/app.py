@@ -36,6 +36,7 @@ from services.gateway.variables import check
 _LONG_DOCUMENT = 8_000
 """Documents of more characters are planned in a thread: the slowest take a second."""
 _MOST_SEPARATED = 50
+TOUCH_SECONDS = 10.0
 _NO_FIELDS_FAULT = frozenset({"postgres-error", "timeout", "API_ERROR"})
 """Codes of failures that asking again, field by field, would only multiply."""
 _NOTHING: Mapping[str, Endpoint] = MappingProxyType({})
@@ -50,6 +51,7 @@ def create_app(
     beside: Mapping[str, Endpoint] = _NOTHING,
     retry_seconds: float = RETRY_SECONDS,
     patience_seconds: float = PATIENCE_SECONDS,
+    touch_seconds: float = TOUCH_SECONDS,
 ) -> Starlette:
     """Make the ASGI application; its lifespan starts and stops both services.
 
@@ -60,6 +62,7 @@ def create_app(
         beside: further pages of this process, by path.
         retry_seconds: pause between attempts to learn the services' schemas.
         patience_seconds: how long a request waits for the schemas before it is refused.
+        touch_seconds: pause between two signs to the actions that the way in is open.
     """
     services = {Owner.DATA: data, Owner.ACTIONS: actions}
     schemas = Schemas(
@@ -68,7 +71,7 @@ def create_app(
         retry_seconds=retry_seconds,
         patience_seconds=patience_seconds,
     )
-    gateway = Gateway(services, schemas)
+    gateway = Gateway(services, schemas, touch_seconds=touch_seconds)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -87,7 +90,10 @@ def create_app(
 class Gateway:
     """Answers operations by asking the upstreams."""
 
-    def __init__(self, services: Mapping[Owner, GraphQLService], schemas: Schemas) -> None:
+    def __init__(
+        self, services: Mapping[Owner, GraphQLService], schemas: Schemas, *, touch_seconds: float = TOUCH_SECONDS
+    ) -> None:
+        self._touch_seconds = touch_seconds
         self._services = services
         self._schemas = schemas
         self._away: set[Owner] = set()
@@ -101,6 +107,8 @@ class Gateway:
                 stack.push_async_callback(service.stop)
             self._schemas.start()
             stack.push_async_callback(self._schemas.stop)
+            touching = asyncio.create_task(self._touch(), name="gateway touch")
+            stack.callback(touching.cancel)
             yield
 
     async def answer(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
@@ -136,6 +144,12 @@ class Gateway:
         """Ask each upstream for a sign of life; return which of them answered, by name."""
         answered = await asyncio.gather(*(self._alive(service) for service in self._services.values()))
         return dict(zip(map(str, self._services), answered, strict=True))
+
+    async def _touch(self) -> None:
+        """Show the actions again and again that clients can come in, for they may all be silent."""
+        while True:
+            await asyncio.sleep(self._touch_seconds)
+            await self._alive(self._services[Owner.ACTIONS])
 
     async def _alive(self, service: GraphQLService) -> bool:
         try:

@@ -29,6 +29,7 @@ from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
 from services.graphql.errors import error_entry, server_error_entry
 from services.graphql.executor import SerialExecutor
+from services.graphql.presence import Presence
 from services.graphql.schema import build_schema
 
 
@@ -48,6 +49,7 @@ class ActionService:
         self._actions = ActionContext(
             database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks
         )
+        self._presence = Presence(self._actions)
         self._schema = build_schema()._schema
         self._documents = Documents(self._schema)
 
@@ -57,11 +59,13 @@ class ActionService:
 
     async def stop(self) -> None:
         """Close them when the verbs in flight are done and the hooks they set off are delivered or dropped."""
+        await self._presence.stop()
         await self._hooks.stop()
         await self._database.close()
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation (statuses: actions.md §0.3); never raises for a client's mistake."""
+        self._presence.reached()
         try:
             document = self._documents.read(request.query)
         except DocumentRejected as rejected:

@@ -2,6 +2,10 @@
 
 After the database came back, and after this process started or slept, silence counts anew: a run is only silent when it
 was so for its whole limit since then. The clients that live have shown so by then (demands.md row 8).
+
+This is what the towel knows by itself. Where the server notes in the database that clients reach it (actions.presence),
+the runner goes by that: it knows of gateways that were away while towel and database were not, and a restart of the
+towel alone does not begin silence anew.
 """
 
 import logging

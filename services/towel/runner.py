@@ -16,6 +16,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from prometheus_client import CollectorRegistry
 
 from server_core.actions.context import ActionContext
+from server_core.actions.presence import reachable_since
 from server_core.errors import ConfigError, Unavailable
 from services.towel.grace import Grace
 from services.towel.lease import Leases
@@ -130,7 +131,8 @@ class Runner:
         self.logbook.began(loop.name, now=self._context.clock())
         try:
             if isinstance(loop, SilenceLoop):
-                counts = await loop.run_since(self._context, counts_from=counts_from)
+                reachable = await reachable_since(self._context)
+                counts = await loop.run_since(self._context, counts_from=reachable or counts_from)
             else:
                 counts = await loop.run_once(self._context)
         except Unavailable as error:

@@ -36,7 +36,7 @@ IMAGE = "postgres:16-alpine"
 
 TABLES = (
     "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, pending_removal,"
-    " project, task, task_run, task_run_artifact, task_run_state, tenant"
+    " project, service_presence, task, task_run, task_run_artifact, task_run_state, tenant"
 )
 """Every table that holds rows."""
 

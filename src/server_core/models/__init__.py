@@ -8,6 +8,7 @@ from server_core.models.flow_groups import flow_group
 from server_core.models.flows import flow
 from server_core.models.logs import log
 from server_core.models.messages import message
+from server_core.models.presence import service_presence
 from server_core.models.projects import project
 from server_core.models.removals import pending_removal
 from server_core.models.runs import flow_run, task_run
@@ -30,6 +31,7 @@ __all__ = [
     "metadata",
     "pending_removal",
     "project",
+    "service_presence",
     "task",
     "task_run",
     "task_run_artifact",
