@@ -35,10 +35,13 @@ FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", 
 IMAGE = "postgres:16-alpine"
 
 TABLES = (
-    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, pending_removal,"
-    " project, service_presence, task, task_run, task_run_artifact, task_run_state, tenant"
+    "agent, agent_config, cloud_hook, edge, flow, flow_group, flow_run, flow_run_state, log, message, project, task,"
+    " task_run, task_run_artifact, task_run_state, tenant"
 )
-"""Every table that holds rows."""
+"""Every table of the legacy schema that holds rows."""
+
+OWN_TABLES = "flow_plan, pending_removal, service_presence"
+"""Every table of our own that holds rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +178,7 @@ async def connected(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
 
 async def empty(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Delete every row of a migrated database."""
-    await connection.execute(f"SET lock_timeout = '3s'; TRUNCATE {TABLES}")
+    await connection.execute(f"SET lock_timeout = '3s'; TRUNCATE {TABLES}, {OWN_TABLES}")
 
 
 async def disconnect(connection: "asyncpg.Connection[asyncpg.Record]", database: str) -> None:

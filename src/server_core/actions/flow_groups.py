@@ -17,7 +17,7 @@ from server_core.rules.arguments import require
 from server_core.rules.group_settings import check_group_settings
 from server_core.rules.schedules.groups import CronClockInput, IntervalClockInput, group_schedule_document
 from server_core.store import flow_groups as store
-from server_core.store import flows
+from server_core.store import flows, schedules
 
 
 async def set_flow_group_default_parameters(context: ActionContext, *, flow_group_id: UUID, parameters: object) -> bool:
@@ -94,7 +94,7 @@ async def set_flow_group_schedule(
 ) -> bool:
     """Replace the schedule, delete the runs planned by the one before, and plan new ones for flows that are on.
 
-    The schedule of no flow is turned on or off by this.
+    Events whose runs were cancelled before they ran are planned anew. No flow's schedule is turned on or off by this.
 
     Raises:
         InvalidInput: a clock cannot be loaded, or the timezone is unknown.
@@ -127,7 +127,9 @@ async def _replace_schedule(context: ActionContext, flow_group_id: UUID, schedul
         if not await store.update_schedule(session, flow_group_id=flow_group_id, schedule=schedule):
             return False
         rows = await store.lock_flows(session, flow_group_id=flow_group_id)
-        await flows.delete_planned_runs(session, flow_ids=[row["id"] for row in rows])
+        flow_ids = [row["id"] for row in rows]
+        await flows.delete_planned_runs(session, flow_ids=flow_ids)
+        await schedules.free_cancelled_slots(session, flow_ids=flow_ids, now=context.clock())
         active = [row["id"] for row in rows if row["is_planned"]]
         if schedule is not None and active:
             planned = await schedule_runs_in(

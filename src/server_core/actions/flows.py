@@ -18,7 +18,7 @@ from server_core.rules import flows as rules
 from server_core.rules.arguments import require
 from server_core.rules.group_settings import heartbeat_switch
 from server_core.states import make_state
-from server_core.store import flow_groups
+from server_core.store import flow_groups, schedules
 from server_core.store import flows as store
 
 RUNS_AT_ACTIVATION = 10
@@ -59,6 +59,7 @@ async def unarchive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
         found = await store.lock_flows(session, flow_ids=[flow_id])
         rows = await store.set_archived(session, flow_ids=found, archived=False)
         if rows and rows[0]["is_schedule_active"]:
+            await schedules.free_cancelled_slots(session, flow_ids=[flow_id], now=context.clock())
             activation = await activate_schedule_in(session, context, flow_id=flow_id)
     notify(context, activation.changes)
     return bool(rows)
@@ -66,6 +67,8 @@ async def unarchive_flow(context: ActionContext, *, flow_id: UUID) -> bool:
 
 async def set_schedule_active(context: ActionContext, *, flow_id: UUID) -> bool:
     """Turn a flow's schedule on and plan its next runs at once; return whether there is a flow with a schedule.
+
+    If it was off, events whose runs were cancelled before they ran are planned anew; the cancelled runs stay.
 
     Raises:
         InvalidInput: a required parameter has no value for every clock; the schedule stays as it was.
@@ -181,6 +184,8 @@ async def activate_schedule_in(session: WriteSession, context: ActionContext, *,
         )
     if found.schedule is None and found.group_schedule is None:
         return Activation(activated=False)
+    if not found.is_schedule_active:
+        await schedules.free_cancelled_slots(session, flow_ids=[flow_id], now=context.clock())
     await store.set_schedule_flag(session, flow_id=flow_id, active=True)
     planned = await schedule_runs_in(session, context, flow_ids=[flow_id], max_runs=RUNS_AT_ACTIVATION)
     return Activation(activated=True, changes=planned.changes)

@@ -5,6 +5,7 @@ from server_core.models.artifacts import task_run_artifact
 from server_core.models.base import metadata
 from server_core.models.cloud_hooks import cloud_hook
 from server_core.models.flow_groups import flow_group
+from server_core.models.flow_plans import flow_plan
 from server_core.models.flows import flow
 from server_core.models.logs import log
 from server_core.models.messages import message
@@ -24,6 +25,7 @@ __all__ = [
     "edge",
     "flow",
     "flow_group",
+    "flow_plan",
     "flow_run",
     "flow_run_state",
     "log",

@@ -173,8 +173,8 @@ async def test_run_once_goes_through_all_pages(database: Database) -> None:
     settings = Settings(towel=TowelSettings(max_scheduled_runs_per_flow=2))
     context = ActionContext(database=database, settings=settings, clock=lambda: NOW)
     flows = [await active(database) for _ in range(7)]
-    assert await Scheduler(page=3).run_once(context) == {"flow_runs": 14}
-    assert await Scheduler(page=3).run_once(context) == {"flow_runs": 0}
+    assert await Scheduler(batch=3).run_once(context) == {"flow_runs": 14}
+    assert await Scheduler(batch=3).run_once(context) == {"flow_runs": 0}
     assert {len(await runs_of(database, flow)) for flow in flows} == {2}
 
 
@@ -193,7 +193,7 @@ async def test_statements_do_not_grow_with_the_flows(context: ActionContext, dat
 
 async def test_three_schedulers_at_once_make_each_run_once(context: ActionContext, database: Database) -> None:
     flows = [await active(database, interval(), interval(parameter_defaults={"n": n})) for n in range(10)]
-    counts = await asyncio.gather(*(Scheduler(page=4).run_once(context) for _ in range(3)))
+    counts = await asyncio.gather(*(Scheduler(batch=4).run_once(context) for _ in range(3)))
     assert sum(count["flow_runs"] for count in counts) == 100
     assert {len(await runs_of(database, flow)) for flow in flows} == {10}
     states = await fetch_all(database, "SELECT flow_run_id FROM flow_run_state")

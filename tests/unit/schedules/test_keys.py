@@ -43,18 +43,18 @@ def test_anagrams_share_a_key() -> None:
 
 
 def test_what_was_planned_before_counts() -> None:
-    first = plan_runs(PLAIN, last=None, now=NOW, max_runs=10)
+    first = plan_runs(PLAIN, last=None, now=NOW, max_runs=10).runs
     assert [run.event.start_time.hour for run in first] == [14, 15, 16, 17, 18, 19, 20, 21, 22, 23]
     last = first[-1].event.start_time
-    assert plan_runs(PLAIN, last=last, now=NOW, max_runs=10) == []
-    later = plan_runs(PLAIN, last=last, now=NOW + timedelta(hours=2), max_runs=10)
+    assert plan_runs(PLAIN, last=last, now=NOW, max_runs=10).runs == []
+    later = plan_runs(PLAIN, last=last, now=NOW + timedelta(hours=2), max_runs=10).runs
     assert [run.event.start_time - last for run in later] == [timedelta(hours=1), timedelta(hours=2)]
-    assert plan_runs(PLAIN, last=NOW - timedelta(days=30), now=NOW, max_runs=10) == first
+    assert plan_runs(PLAIN, last=NOW - timedelta(days=30), now=NOW, max_runs=10).runs == first
 
 
 @pytest.mark.parametrize("attributes", [{"labels": []}, {"parameter_defaults": {"x": 1}}])
 def test_events_with_attributes_are_planned_every_time(attributes: dict[str, Any]) -> None:
     document = {"clocks": [{**PLAIN["clocks"][0], **attributes}]}
-    runs = plan_runs(document, last=NOW + timedelta(days=9), now=NOW, max_runs=3)
+    runs = plan_runs(document, last=NOW + timedelta(days=9), now=NOW, max_runs=3).runs
     assert len(runs) == 3
     assert all(run.repeats for run in runs)

@@ -53,8 +53,7 @@ class IntervalClock:
     def times(self, after: datetime, *, inclusive: bool) -> Iterator[datetime]:
         """Yield the ticks after `after`; the count of intervals is measured in elapsed time, as the reference does."""
         anchor = self.start_date or DEFAULT_ANCHOR
-        elapsed = after.astimezone(UTC) - anchor.astimezone(UTC)
-        count = elapsed // self.interval + 1 if elapsed >= timedelta(0) else 0
+        count = self._passed(after)
         end = self.end_date
         while True:
             try:
@@ -67,6 +66,27 @@ class IntervalClock:
             if not count or tick >= after:
                 yield tick
             count += 1
+
+    def skips_at(self, after: datetime) -> datetime | None:
+        """Return when the first tick goes out of sight before its time has come; None: it does not.
+
+        Counted in elapsed time but stepped on the wall clock, the ticks of a summer anchor lie an hour later in winter.
+        For that hour the reference passes over them: it sees each only while it is more than an hour away.
+        """
+        anchor = self.start_date or DEFAULT_ANCHOR
+        count = self._passed(after)
+        if not count or anchor.tzinfo is UTC_ZONE:
+            return None
+        try:
+            passed = anchor.astimezone(UTC) + self.interval * count
+            return passed if passed < shift(anchor, self.interval * count).astimezone(UTC) else None
+        except OverflowError:
+            return None
+
+    def _passed(self, after: datetime) -> int:
+        """Return the number of the first tick that is not over, by elapsed time."""
+        elapsed = after.astimezone(UTC) - (self.start_date or DEFAULT_ANCHOR).astimezone(UTC)
+        return elapsed // self.interval + 1 if elapsed >= timedelta(0) else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Called by server_core.actions.schedules, in a thread: a large schedule takes mil
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from server_core.rules.schedules.document import parse_schedule
@@ -27,8 +27,21 @@ class PlannedRun:
     repeats: bool
 
 
-def plan_runs(document: Any, *, last: datetime | None, now: datetime, max_runs: int) -> list[PlannedRun]:
-    """Return the runs of the next events that are not planned yet.
+@dataclass(frozen=True, kw_only=True)
+class FlowPlan:
+    """What a look at a schedule says.
+
+    Attributes:
+        runs: those that should exist and are not planned yet, as far as that can be told from the schedule.
+        due: when to look again, always later than this look; None: never, nothing more is to come.
+    """
+
+    runs: list[PlannedRun]
+    due: datetime | None
+
+
+def plan_runs(document: Any, *, last: datetime | None, now: datetime, max_runs: int) -> FlowPlan:
+    """Return the runs of the next events that are not planned yet, and when there will be others.
 
     Args:
         document: the schedule document of the flow group, or else of the flow.
@@ -39,10 +52,12 @@ def plan_runs(document: Any, *, last: datetime | None, now: datetime, max_runs: 
     Raises:
         InvalidInput: the document is not a schedule.
     """
-    planned = []
-    for event in parse_schedule(document).next(max_runs, after=now, inclusive=True):
+    runs = []
+    upcoming = parse_schedule(document).upcoming(max_runs, after=now, inclusive=True)
+    for event in upcoming.events:
         repeats = has_own_attributes(event.parameter_defaults, event.labels)
         if repeats or event.start_time > (last or now):
             key = idempotency_key(event.start_time, event.parameter_defaults, event.labels)
-            planned.append(PlannedRun(event=event, idempotency_key=key, repeats=repeats))
-    return planned
+            runs.append(PlannedRun(event=event, idempotency_key=key, repeats=repeats))
+    due = None if upcoming.until is None else max(upcoming.until, now + timedelta.resolution)
+    return FlowPlan(runs=runs, due=due)

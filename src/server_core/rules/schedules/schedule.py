@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
-from server_core.rules.schedules.clocks import Clock
+from server_core.rules.schedules.clocks import Clock, IntervalClock
 from server_core.rules.schedules.filters import Adjustment, Filter
 from server_core.rules.schedules.zones import UTC_ZONE
 
@@ -34,6 +34,19 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upcoming:
+    """The next events of a schedule, and how long they are the next ones.
+
+    Attributes:
+        events: in the order of their clock times.
+        until: the clock time at which the next look shows something else; None: there is nothing more to come.
+    """
+
+    events: list[Event]
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """A schedule document, parsed.
 
@@ -52,7 +65,14 @@ class Schedule:
     adjustments: tuple[Adjustment, ...] = ()
 
     def next(self, n: int, *, after: datetime, inclusive: bool = False) -> list[Event]:
-        """Return the next events in the order of their clock times.
+        """Return the next events in the order of their clock times; see upcoming."""
+        return self.upcoming(n, after=after, inclusive=inclusive).events
+
+    def upcoming(self, n: int, *, after: datetime, inclusive: bool = False) -> Upcoming:
+        """Return the next events, and until when they stay the next ones.
+
+        With all the events that were wanted, the first of them must pass before another comes into view. With fewer,
+        each clock time that passes may bring one into view: the looks ahead of filters and clocks are bounded.
 
         Args:
             n: how many at most.
@@ -62,6 +82,8 @@ class Schedule:
         """
         events: list[Event] = []
         previous: tuple[datetime, Clock] | None = None
+        first_tick: datetime | None = None
+        first_event_tick: datetime | None = None
         seen = 0
         takes_all = not (self.filters or self.or_filters or self.not_filters)
         for moment, clock in self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive):
@@ -71,12 +93,18 @@ class Schedule:
                 continue
             previous = (moment, clock)
             seen += 1
+            first_tick = first_tick or moment
             if takes_all or self._passes(moment):
+                first_event_tick = first_event_tick or moment
                 adjusted = reduce(lambda time, adjust: adjust(time), self.adjustments, moment)
                 events.append(_event(adjusted, clock))
                 # The reference compares the next tick with what the adjustments made of this one.
                 previous = (adjusted, clock)
-        return events
+        until = first_event_tick if len(events) >= n else first_tick
+        if until is None:
+            return Upcoming(events=events, until=None)
+        skips = (clock.skips_at(after) for clock in self.clocks if isinstance(clock, IntervalClock))
+        return Upcoming(events=events, until=min([until.astimezone(UTC), *filter(None, skips)]))
 
     def _ticks(self, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:
         streams = [_stamped(clock, after, inclusive=inclusive) for clock in self.clocks]
