@@ -29,6 +29,7 @@ from services.towel.logbook import Logbook
 from services.towel.loop import Loop
 from services.towel.loops.lazarus import Lazarus
 from services.towel.loops.removal import Removal
+from services.towel.loops.retention import Retention
 from services.towel.loops.scheduler import Scheduler
 from services.towel.loops.zombie_killer import ZombieKiller
 from services.towel.runner import Runner
@@ -38,7 +39,7 @@ DEBUG_VARIABLE = "PREFECT__LOOP_SERVICE__DEBUG_MODE"
 
 DEBUG_SECONDS = 1.0
 
-LOOPS: Sequence[Loop] = (Scheduler(), Lazarus(), ZombieKiller(), Removal())
+LOOPS: Sequence[Loop] = (Scheduler(), Lazarus(), ZombieKiller(), Removal(), Retention())
 
 
 class Towel:

@@ -194,6 +194,9 @@ class TowelSettings:
         least=0,
         most=1e9,
     )
+    retention_interval_seconds: float = _setting(
+        300.0, "From the start of one retention pass to the next.", least=0.001
+    )
     removal_interval_seconds: float = _setting(
         10.0, "From the start of one pass of large removals to the next.", least=0.001
     )
@@ -224,6 +227,31 @@ class RemovalSettings:
     )
 
 
+def _days(doc: str) -> Any:
+    return _setting(None, doc, least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    """What the towel deletes when it is old; nothing unless days are set. Fractions of a day are fine."""
+
+    logs_days: float | None = _days("Log lines of finished runs go after so many days; empty or 0: never.")
+    debug_logs_days: float | None = _days("The same for level DEBUG alone; empty: as `logs_days`.")
+    info_logs_days: float | None = _days("The same for level INFO alone; empty: as `logs_days`.")
+    flow_runs_days: float | None = _days(
+        "Finished flow runs go, with all that belongs to them, so many days after they last changed; empty or 0: never."
+    )
+    success_flow_runs_days: float | None = _days("The same for successful ones alone; empty: as `flow_runs_days`.")
+    failed_flow_runs_days: float | None = _days("The same for failed ones alone; empty: as `flow_runs_days`.")
+    cancelled_flow_runs_days: float | None = _days("The same for cancelled ones alone; empty: as `flow_runs_days`.")
+    kept_flow_runs: int = _setting(10, "So many of the newest finished runs of each flow stay, however old.", least=0)
+    artifacts_days: float | None = _days("Artifacts of finished runs go after so many days; empty or 0: never.")
+    messages_days: float | None = _days("Messages go after so many days; empty or 0: never.")
+    agents_days: float | None = _days("Agents go that were silent for so many days; empty or 0: never.")
+    dry_run: bool = _setting(False, "Delete nothing; say in the log what would go.")
+    pass_seconds: float = _setting(60.0, "Longest time one pass may take.", least=0.001)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoggingSettings:
     """Log output."""
@@ -249,4 +277,5 @@ class Settings:
     graphql: GraphQLSettings = field(default_factory=GraphQLSettings)
     towel: TowelSettings = field(default_factory=TowelSettings)
     removal: RemovalSettings = field(default_factory=RemovalSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -7,7 +7,7 @@ from server_core.actions.context import ActionContext
 from server_core.actions.erasure import TimeBudget
 from server_core.actions.removal import remove_pending
 
-SHARE = 0.8
+SHARE = 0.9
 """How much of its interval a pass may last."""
 
 

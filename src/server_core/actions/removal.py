@@ -8,6 +8,9 @@ or by `kill -9`, stays marked for the next call or pass.
 """
 
 import logging
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from server_core.actions.context import ActionContext
@@ -22,6 +25,9 @@ logger = logging.getLogger(__name__)
 SMALL_TASK_RUNS = 200
 SMALL_LOGS = 2000
 """A flow run that holds no more than this is deleted by one statement."""
+
+REMOVALS_AT_ONCE = 500
+"""Marked things of one kind that are deleted together."""
 
 FLOWS_AT_ONCE = 500
 """Flows archived by one statement."""
@@ -44,7 +50,7 @@ async def remove(context: ActionContext, *, kind: Kind, id: UUID, budget: Budget
         return False
     try:
         await _retire_flows(context, kind, id)
-        if not await _erase(context, Eraser(context.database, budget), kind, id):
+        if not await _erase(context, Eraser(context.database, budget), kind, [id]):
             logger.info("%s %s is deleted in the background", kind, id)
     except Unavailable as error:
         logger.warning("%s %s is deleted in the background: %s", kind, id, error)
@@ -76,14 +82,17 @@ async def remove_pending(context: ActionContext, *, budget: Budget, rest: float 
         return {"rows": 0, "removals": 0}
     eraser = Eraser(context.database, budget, rest=rest)
     ended, failure = 0, None
-    for row in pending:
-        if budget.is_spent():
-            break
-        try:
-            await _retire_flows(context, row["kind"], row["id"])
-            ended += await _erase(context, eraser, row["kind"], row["id"])
-        except Unavailable as error:
-            failure = error
+    for kind, group in groupby(pending, key=itemgetter("kind")):
+        ids = [row["id"] for row in group]
+        for some in (ids[start : start + REMOVALS_AT_ONCE] for start in range(0, len(ids), REMOVALS_AT_ONCE)):
+            if budget.is_spent():
+                break
+            try:
+                for id in some:
+                    await _retire_flows(context, kind, id)
+                ended += len(some) if await _erase(context, eraser, kind, some) else 0
+            except Unavailable as error:
+                failure = error
     if failure is not None:
         raise failure
     return {"rows": eraser.deleted.total(), "removals": ended}
@@ -128,10 +137,10 @@ async def _retire_flows(context: ActionContext, kind: Kind, id: UUID) -> None:
                 retired = await store.retire_some_flows(session, kind=kind, id=id, limit=FLOWS_AT_ONCE)
 
 
-async def _erase(context: ActionContext, eraser: Eraser, kind: Kind, id: UUID) -> bool:
+async def _erase(context: ActionContext, eraser: Eraser, kind: Kind, ids: Sequence[UUID]) -> bool:
     """Delete what is marked until it is gone or the budget is spent; return whether it is gone."""
-    if not await eraser.erase(kind, [id]):
+    if not await eraser.erase(kind, ids):
         return False
     async with context.database.transaction() as session:
-        await store.forget_absent(session, kind=kind, id=id)
+        await store.forget_absent(session, kind=kind, ids=ids)
     return True

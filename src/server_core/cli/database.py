@@ -1,19 +1,23 @@
-"""`prefect-server database`: the schema of the database, upgraded and asked for by hand."""
+"""`prefect-server database`: the schema of the database, upgraded and asked for by hand, and what is too old in it."""
 
 import asyncio
 from dataclasses import replace
 
 import typer
 
-from server_core.cli.readiness import database_url, prepare, wait_for_database
+from server_core.actions.context import ActionContext
+from server_core.actions.erasure import TimeBudget
+from server_core.actions.retention import apply_retention
+from server_core.cli.readiness import database_url, prepare, wait_for_database, wait_for_schema
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db import migrate
 from server_core.db.dsn import redacted
 from server_core.db.revisions import Revisions, head_revisions
+from server_core.db.session import Database
 from server_core.observe import configure_logging
 
-app = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+app = typer.Typer(help="The database: its schema, and what is too old in it.", no_args_is_help=True)
 
 _URL = typer.Option(None, "--database-url", help="URL of the database. [default: the setting database.connection_url]")
 
@@ -46,6 +50,30 @@ def status(url: str | None = _URL) -> None:
         f"{redacted(dsn)} is at revisions {found}, this release needs {expected}: prefect-server database upgrade"
     )
     raise typer.Exit(1)
+
+
+@app.command()
+def retention(
+    url: str | None = _URL,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Delete nothing, count only."),
+) -> None:
+    """Delete once what is older than the settings `retention.*` keep it, and print how much that was.
+
+    The towel does the same all the time. Servers may run meanwhile; interrupted, it can be run again.
+    """
+    settings, dsn = _target(url)
+
+    async def work() -> dict[str, int]:
+        await wait_for_schema(settings, dsn)
+        async with Database(dsn, settings.database) as database:
+            context = ActionContext(database=database, settings=settings)
+            return await apply_retention(context, budget=lambda _: TimeBudget(None), dry_run=dry_run)
+
+    counts = asyncio.run(work())
+    for name, count in counts.items():
+        typer.echo(f"{name}: {count} {'would go' if dry_run else 'deleted'}")
+    if not counts:
+        typer.echo("No retention is set: see `retention.*` in `prefect-server settings`.")
 
 
 def _target(url: str | None) -> tuple[Settings, str]:

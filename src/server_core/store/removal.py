@@ -81,6 +81,8 @@ FLOWS_OF: dict[Kind, str] = {
 _SCOPE = """
     SET LOCAL enable_seqscan = off;
     SET LOCAL enable_bitmapscan = off;
+    SET LOCAL enable_hashjoin = off;
+    SET LOCAL enable_mergejoin = off;
     SET LOCAL lock_timeout = '1s'
 """
 
@@ -252,9 +254,12 @@ async def is_pending(session: ReadSession, *, ids: Sequence[UUID]) -> bool:
     return found
 
 
-async def forget_absent(session: WriteSession, *, kind: Kind, id: UUID) -> None:
-    """Take the mark of what is gone, whoever deleted it."""
+async def forget_absent(session: WriteSession, *, kind: Kind, ids: Sequence[UUID]) -> None:
+    """Take the marks of what is gone, whoever deleted it."""
     await session.execute(
-        f"DELETE FROM pending_removal WHERE id = $1 AND NOT EXISTS (SELECT FROM {kind} WHERE id = $1)",  # noqa: S608
-        id,
+        f"""
+        DELETE FROM pending_removal
+        WHERE id = ANY($1::uuid[]) AND NOT EXISTS (SELECT FROM {kind} WHERE {kind}.id = pending_removal.id)
+        """,  # noqa: S608 - a Kind
+        ids,
     )
