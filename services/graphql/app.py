@@ -45,7 +45,7 @@ class ActionService:
     def __init__(self, settings: Settings, dsn: str, *, clock: Clock = utc_now) -> None:
         self.settings = settings
         self._database = Database(dsn, settings.database)
-        self._hooks = HookDelivery(self._database, api_url=settings.api.url, clock=clock)
+        self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
         self._actions = ActionContext(
             database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks
         )
@@ -54,11 +54,12 @@ class ActionService:
         self._documents = Documents(self._schema)
 
     async def start(self) -> None:
-        """Open the connections to the database."""
+        """Open the connections to the database and deliver what waits for cloud hooks."""
         await self._database.open()
+        self._hooks.start()
 
     async def stop(self) -> None:
-        """Close them when the verbs in flight are done and the hooks they set off are delivered or dropped."""
+        """Close them when the verbs in flight are done and the deliveries under way are made or given back."""
         await self._presence.stop()
         await self._hooks.stop()
         await self._database.close()

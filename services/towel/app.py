@@ -66,7 +66,7 @@ class Towel:
     ) -> None:
         self._database = Database(dsn, settings.database)
         self._lease_database = Database(dsn, replace(settings.database, pool_size=1))
-        self._hooks = HookDelivery(self._database, api_url=settings.api.url, clock=clock)
+        self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
         context = ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks)
         period = timedelta(seconds=settings.towel.heartbeat_timeout_seconds)
         # With a timeout shorter than the intervals, the time between two ticks must not look like an outage.
@@ -93,6 +93,7 @@ class Towel:
     async def start(self) -> None:
         """Open the connections and start the loops; each makes its first pass at once."""
         await self.open()
+        self._hooks.start()
         self.runner.start()
 
     async def stop(self) -> None:

@@ -253,6 +253,28 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HookSettings:
+    """How cloud hooks are delivered."""
+
+    forbid_private_targets: bool = _setting(
+        False,
+        "Refuse hooks that lead to this machine or a private network (proxies of the environment are not used then).",
+    )
+    poll_interval_seconds: float = _setting(
+        5.0, "Pause between looks for deliveries that are due, besides those just caused.", least=0.05
+    )
+    max_concurrent: int = _setting(50, "Most requests one service sends at a time.", least=2)
+    max_concurrent_per_hook: int = _setting(4, "Most of them for one hook.", least=1)
+    retry_seconds: float = _setting(5.0, "Pause before the second attempt; it doubles with each further one.", least=0)
+    retry_max_seconds: float = _setting(600.0, "Longest pause between two attempts.", least=0)
+    max_attempts: int = _setting(200, "A delivery that failed so often is given up.", least=1)
+    max_age_seconds: float = _setting(86_400.0, "So is one that would be tried longer after its event.", least=0)
+    retention_seconds: float = _setting(
+        604_800.0, "Records of deliveries are removed when they have been over for this long.", least=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggingSettings:
     """Log output."""
 
@@ -278,4 +300,5 @@ class Settings:
     towel: TowelSettings = field(default_factory=TowelSettings)
     removal: RemovalSettings = field(default_factory=RemovalSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    hooks: HookSettings = field(default_factory=HookSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -40,7 +40,7 @@ TABLES = (
 )
 """Every table of the legacy schema that holds rows."""
 
-OWN_TABLES = "flow_plan, pending_removal, service_presence"
+OWN_TABLES = "cloud_hook_delivery, flow_plan, pending_removal, service_presence"
 """Every table of our own that holds rows."""
 
 

@@ -42,11 +42,21 @@ Answer = Callable[[Received], tuple[int, object]]
 
 
 class Receiver:
-    """Answers every request with one status, or what `answer` says; with `silent` it reads and never answers."""
+    """Answers every request with one status, or what `answer` says; with `silent` it reads and never answers.
+
+    Attributes:
+        statuses: what to answer the next requests with, before `status`.
+        gate: answers wait until it is set.
+        arrived: set by each request.
+    """
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.status = 200
+        self.statuses: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.arrived = asyncio.Event()
         self.headers = ""
         self.answer: Answer | None = None
         self.silent = False
@@ -68,6 +78,8 @@ class Receiver:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 request = Received(method=method, path=path, headers=headers, body=body)
                 self.received.append(request)
+                self.arrived.set()
+                await self.gate.wait()
                 if not self.silent:
                     writer.write(self._response(request))
                     await writer.drain()
@@ -78,7 +90,8 @@ class Receiver:
             writer.close()
 
     def _response(self, request: Received) -> bytes:
-        status, headers, body = self.status, self.headers, b"ok"
+        status = self.statuses.pop(0) if self.statuses else self.status
+        headers, body = self.headers, b"ok"
         if self.answer is not None:
             status, value = self.answer(request)
             headers, body = f"{headers}Content-Type: application/json\r\n", json.dumps(value).encode()

@@ -1,5 +1,5 @@
-"""Verbs on cloud hooks, and the door through which state changes reach them. Called by services/graphql and by the
-actions that write flow-run states (actions.md §7.1-7.4).
+"""Verbs on cloud hooks, and the bell that is rung when events were queued for them. Called by services/graphql and by
+the actions that write flow-run states (actions.md §7.1-7.4).
 """
 
 import logging
@@ -18,6 +18,7 @@ from server_core.errors import InvalidInput, NotFound, ServerError
 from server_core.rules import cloud_hooks as rules
 from server_core.rules import hook_events
 from server_core.rules.arguments import require
+from server_core.rules.hook_attempts import REFUSED_FROM
 from server_core.states import make_state
 from server_core.store import cloud_hooks as store
 
@@ -54,12 +55,14 @@ async def create_cloud_hook(
         version_group_id: only flows of this version group; None: every flow of the tenant.
 
     Raises:
-        InvalidInput: the states or the config cannot be used.
+        InvalidInput: the states or the config cannot be used, or hooks must not reach the URL.
         ForeignKeyViolation: there is no such tenant.
     """
     require(tenant_id=tenant_id)
     checked_states = rules.check_states(states)
     checked_config = rules.check_config(type, config)
+    if context.hook_delivery is not None and "url" in rules.CONFIG_KEYS.get(type, ()):
+        await context.hook_delivery.client.check(checked_config["url"])
     async with context.database.autocommit(repeatable=False) as session:
         return await store.insert_cloud_hook(
             session,
@@ -94,16 +97,13 @@ async def set_cloud_hook_inactive(context: ActionContext, *, cloud_hook_id: UUID
 
 
 def notify(context: ActionContext, changes: Sequence[FlowRunStateChange]) -> None:
-    """Have hooks told of state changes, in the background; call after the commit that made them.
+    """Have what these state changes queued delivered soon, in the background; call after the commit that made them.
 
-    Never raises and never waits; a context without hook delivery tells nobody.
+    Never raises and never waits. Without it (no hook delivery in the context, a process that dies here) another worker
+    finds them a little later.
     """
-    if context.hook_delivery is None:
-        return
-    try:
-        context.hook_delivery.notify(changes)
-    except Exception:
-        logger.exception("cloud hooks: %d state changes could not be handed over", len(changes))
+    if context.hook_delivery is not None and any(change.hooks_queued for change in changes):
+        context.hook_delivery.wake()
 
 
 async def test_cloud_hook(
@@ -136,11 +136,14 @@ async def test_cloud_hook(
                 if flow_run_id is None
                 else await _real_event(session, context, flow_run_id, state_type)
             )
-        await context.hook_delivery.deliver(hook, event)
+        statuses = await context.hook_delivery.deliver(hook, event)
     except Exception as error:
         if not isinstance(error, ServerError):
             logger.warning("cloud hook %s: test failed: %s", cloud_hook_id, describe(error))
         return HookTest(success=False, error=describe(error))
+    refused = [status for status in statuses if status >= REFUSED_FROM]
+    if refused:
+        return HookTest(success=False, error=f"The receiver answered with status {refused[0]}.")
     return HookTest(success=True)
 
 

@@ -19,7 +19,7 @@ class ActionContext:
         database: where transactions are opened.
         settings: limits and defaults.
         clock: returns the current time in UTC.
-        hook_delivery: carries state changes to cloud hooks; None: nobody is told. Whoever makes it stops it.
+        hook_delivery: delivers what is queued for cloud hooks; None: another process does. Whoever makes it stops it.
     """
 
     database: Database

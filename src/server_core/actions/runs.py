@@ -172,12 +172,13 @@ async def create_flow_runs_in(
         wanted.setdefault(_identity(run), run)
     rows = await store.insert_flow_runs(session, runs=list(wanted.values()), now=now) if wanted else []
     new_ids = {row["id"] for row in rows}
+    hooks_queued = any(row["hooks_queued"] for row in rows)
     by_key = {(row["flow_id"], row["idempotency_key"]): row["id"] for row in rows}
     created: list[CreatedRun] = []
     for spec, run in planned:
         is_new = run.id in new_ids
         run_id = run.id if is_new else by_key[run.flow_id, run.idempotency_key]
-        change = _first_change(run, now) if is_new and spec.scheduled else None
+        change = _first_change(run, hooks_queued=hooks_queued) if is_new and spec.scheduled else None
         created.append(CreatedRun(id=run_id, flow_id=run.flow_id, created=is_new, change=change))
     return created
 
@@ -360,19 +361,9 @@ def _identity(run: store.NewFlowRun) -> object:
     return run.id if run.idempotency_key is None else (run.flow_id, run.idempotency_key)
 
 
-def _first_change(run: store.NewFlowRun, now: datetime) -> FlowRunStateChange | None:
+def _first_change(run: store.NewFlowRun, *, hooks_queued: bool) -> FlowRunStateChange | None:
     if run.state is None:
         return None
     return FlowRunStateChange(
-        flow_run_id=run.id,
-        tenant_id=run.tenant_id,
-        previous_version=0,
-        previous_state=None,
-        state_id=run.state_id,
-        version=1,
-        state=run.state.name,
-        timestamp=now,
-        message=run.state.message,
-        start_time=run.state.start_time,
-        serialized_state=run.state.document,
+        flow_run_id=run.id, state_id=run.state_id, version=1, state=run.state.name, hooks_queued=hooks_queued
     )

@@ -314,16 +314,10 @@ def _flow_run_outcome(entry: store.FlowRunEntry, row: Row) -> FlowRunStateChange
         return rules.refuse_flow_run(entry.flow_run_id, known=row["known"], stale=row["stale"])
     return FlowRunStateChange(
         flow_run_id=entry.flow_run_id,
-        tenant_id=row["tenant_id"],
-        previous_version=row["version"] - 1,
-        previous_state=row["previous_state"],
         state_id=entry.state_id,
         version=row["version"],
         state=entry.state.name,
-        timestamp=row["timestamp"],
-        message=entry.state.message,
-        start_time=entry.state.start_time,
-        serialized_state=entry.state.document,
+        hooks_queued=row["hooks_queued"],
     )
 
 

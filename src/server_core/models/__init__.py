@@ -3,7 +3,7 @@
 from server_core.models.agents import agent, agent_config
 from server_core.models.artifacts import task_run_artifact
 from server_core.models.base import metadata
-from server_core.models.cloud_hooks import cloud_hook
+from server_core.models.cloud_hooks import cloud_hook, cloud_hook_delivery
 from server_core.models.flow_groups import flow_group
 from server_core.models.flow_plans import flow_plan
 from server_core.models.flows import flow
@@ -22,6 +22,7 @@ __all__ = [
     "agent",
     "agent_config",
     "cloud_hook",
+    "cloud_hook_delivery",
     "edge",
     "flow",
     "flow_group",

@@ -1,15 +1,16 @@
-"""Decides what a cloud hook may be and which state changes concern it. Called by actions/cloud_hooks.
+"""Decides what a cloud hook may be. Called by actions/cloud_hooks.
 
-Pure (actions.md §7.1, §7.2); what a receiver is sent is in rules/hook_events.
+Pure (actions.md §7.1); which state changes concern a hook is decided by store/hook_outbox, in the statement that writes
+them, and what a receiver is sent by rules/hook_events.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from server_core.errors import InvalidInput
+from server_core.rules.hook_targets import check_url
 from server_core.states import CONCRETE
 
 CONFIG_KEYS: Mapping[str, frozenset[str]] = {
@@ -90,7 +91,7 @@ def check_config(hook_type: str, config: Mapping[str, Any] | None) -> dict[str, 
         if not isinstance(given[key], str):
             raise InvalidInput(f"`{key}` of a {hook_type} cloud hook must be a string.")
     if "url" in expected:
-        _check_url(given["url"])
+        check_url(given["url"])
     if "to" in expected:
         _check_numbers(given["to"])
     if "severity" in expected and given["severity"] not in SEVERITIES:
@@ -98,26 +99,6 @@ def check_config(hook_type: str, config: Mapping[str, Any] | None) -> dict[str, 
     return given
 
 
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InvalidInput("`url` of a cloud hook must be an http:// or https:// URL with a host.")
-
-
 def _check_numbers(numbers: object) -> None:
     if not isinstance(numbers, list) or not numbers or not all(isinstance(number, str) for number in numbers):
         raise InvalidInput("`to` of a TWILIO cloud hook must be a non-empty list of phone numbers.")
-
-
-def matches(hook: CloudHook, *, subject: Subject, state: str) -> bool:
-    """Say whether a hook wants to hear that a run entered a state: the exact class, no parents, no children (§7.2)."""
-    return (
-        hook.active
-        and hook.tenant_id == subject.tenant_id
-        and state.upper() in hook.states
-        and hook.version_group_id in (None, subject.version_group_id)
-    )

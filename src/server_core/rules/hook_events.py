@@ -1,4 +1,4 @@
-"""Turns a state change into what the receivers of cloud hooks are sent. Called by actions/cloud_hooks.
+"""Turns a state change into what the receivers of cloud hooks are sent. Called by actions/hook_delivery.
 
 Pure: events come in as values, requests and message contents go out as values (actions.md §7.3).
 """
@@ -74,6 +74,42 @@ class Delivery:
     form: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     basic_auth: tuple[str, str] | None = None
+
+
+def read_event(event_id: UUID, created: datetime, document: Mapping[str, Any]) -> Event:
+    """Return the event that store/hook_outbox queued.
+
+    Args:
+        event_id: id of the row.
+        created: when the event happened.
+        document: what happened.
+    """
+    run, state, flow, tenant = (document[name] for name in ("flow_run", "state", "flow", "tenant"))
+    return Event(
+        id=event_id,
+        timestamp=created,
+        subject=Subject(
+            flow_run_id=UUID(run["id"]),
+            flow_run_name=run["name"],
+            flow_id=UUID(flow["id"]),
+            flow_name=flow["name"],
+            flow_group_id=UUID(flow["flow_group_id"]),
+            version_group_id=flow["version_group_id"],
+            tenant_id=UUID(tenant["id"]),
+            tenant_slug=tenant["slug"],
+        ),
+        run_version=run["version"],
+        run_state=run["state"],
+        state=NewState(
+            id=UUID(state["id"]),
+            version=state["version"],
+            state=state["state"],
+            timestamp=datetime.fromisoformat(state["timestamp"]),
+            message=state["message"],
+            start_time=state["start_time"] and datetime.fromisoformat(state["start_time"]),
+            serialized_state=state["serialized_state"],
+        ),
+    )
 
 
 def event_document(event: Event) -> dict[str, Any]:

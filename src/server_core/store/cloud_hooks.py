@@ -1,4 +1,4 @@
-"""Rows of `cloud_hook`, and what a notification says about a run. Called by actions/cloud_hooks."""
+"""Rows of `cloud_hook`, and what the test of one says about a run. Called by actions/cloud_hooks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,14 +11,6 @@ HOOK = """
 SELECT id, tenant_id, type, states, config, active, version_group_id
 FROM cloud_hook
 WHERE id = $1
-"""
-
-ACTIVE_HOOKS = """
--- active hooks of some tenants that listen to at least one of some states
-SELECT id, tenant_id, type, states, config, active, version_group_id
-FROM cloud_hook
-WHERE active AND tenant_id = ANY($1::uuid[]) AND states ?| $2::text[]
-ORDER BY created, id
 """
 
 SUBJECTS = """
@@ -76,11 +68,6 @@ async def delete_cloud_hook(session: WriteSession, *, cloud_hook_id: UUID) -> bo
 async def find_cloud_hook(session: ReadSession, *, cloud_hook_id: UUID) -> Row | None:
     """Return one hook, active or not."""
     return await session.fetch_row(HOOK, cloud_hook_id)
-
-
-async def find_active_hooks(session: ReadSession, *, tenant_ids: Sequence[UUID], states: Sequence[str]) -> list[Row]:
-    """Return the active hooks of these tenants that listen to one of these states (upper-case names)."""
-    return await session.fetch(ACTIVE_HOOKS, tenant_ids, states)
 
 
 async def find_subjects(session: ReadSession, *, flow_run_ids: Sequence[UUID]) -> list[Row]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.states import State
 from server_core.store.entries import entry_arguments, entry_source
+from server_core.store.hook_outbox import queue_events
 from server_core.store.life import is_overdue
 
 
@@ -112,25 +113,37 @@ made AS (
     DO UPDATE SET auto_scheduled = flow_run.auto_scheduled OR excluded.auto_scheduled
     RETURNING id, flow_id, idempotency_key
 ),
+change AS (
+    SELECT
+        id AS flow_run_id, name AS flow_run_name, flow_id, tenant_id, state_id, state, message,
+        scheduled_start_time AS start_time, document, 1 AS version, NULL::text AS previous_state,
+        $16::timestamptz AS "timestamp"
+    FROM entry
+    WHERE state IS NOT NULL AND id IN (SELECT id FROM made)
+),
 first_state AS (
     INSERT INTO flow_run_state
         (id, tenant_id, flow_run_id, "timestamp", state, message, start_time, serialized_state, version)
-    SELECT state_id, tenant_id, id, $16, state, message, scheduled_start_time, document::jsonb, 1
-    FROM entry
-    WHERE state IS NOT NULL AND id IN (SELECT id FROM made)
+    SELECT state_id, tenant_id, flow_run_id, "timestamp", state, message, start_time, document::jsonb, version
+    FROM change
+),
+queued AS ({queue_events("change", now="$16")}
 )
-SELECT id, flow_id, idempotency_key FROM made
+SELECT id, flow_id, idempotency_key, EXISTS (SELECT FROM queued) AS hooks_queued FROM made
 """  # noqa: S608 - made of constants
 
 
 async def insert_flow_runs(session: WriteSession, *, runs: Sequence[NewFlowRun], now: datetime) -> list[Row]:
-    """Insert flow runs, each with its first state; one statement. Triggers add the task runs.
+    """Insert flow runs, each with its first state, and queue what cloud hooks are told of those; one statement.
+
+    Triggers add the task runs.
 
     A run whose (idempotency_key, flow_id) exists changes nothing but that row's `updated` (and makes it auto_scheduled
     if the new one is). The same key may not stand twice in one call.
 
     Returns:
-        id, flow_id and idempotency_key of each run, new or found, in no particular order.
+        id, flow_id and idempotency_key of each run, new or found, in no particular order; hooks_queued (some run
+        concerns a hook).
     """
     rows = [
         (

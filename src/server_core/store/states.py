@@ -14,6 +14,7 @@ from uuid import UUID
 from server_core.db.session import Row, WriteSession
 from server_core.states import FINISHED, WAITING, State
 from server_core.store.entries import entry_arguments, entry_source, first_column_matches
+from server_core.store.hook_outbox import queue_events
 from server_core.store.life import is_overdue
 
 
@@ -216,7 +217,7 @@ WITH entry AS (
     {entry_source(_FLOW_RUN_COLUMNS, single=single)}
 ),{seen if submits else ""}
 run AS (
-    SELECT id, tenant_id, flow_id, version, state, state_timestamp, ctid AS place
+    SELECT id, tenant_id, flow_id, name, version, state, state_timestamp, ctid AS place
     FROM flow_run
     WHERE {matches}
         AND id NOT IN (SELECT id FROM pending_removal)
@@ -228,6 +229,8 @@ judged AS (
     SELECT
         entry.*,
         run.tenant_id,
+        run.flow_id,
+        run.name AS flow_run_name,
         run.version AS current_version,
         run.state AS current_state,
         {stale if versioned else "false"} AS stale,
@@ -251,15 +254,15 @@ written AS (
     SELECT state_id, tenant_id, flow_run_id, "timestamp", state, message, start_time, document::jsonb, version
     FROM accepted
     ORDER BY position
+),
+queued AS ({queue_events("accepted", now="$10")}
 ){beating if alive else ""}
 SELECT
     judged.position IS NOT NULL AS known,
     coalesce(judged.stale, false) AS stale,
     coalesce({_UNSURE}, false) AS unsure,
-    judged.tenant_id,
     accepted.version::int,
-    accepted.previous_state,
-    accepted."timestamp"
+    EXISTS (SELECT FROM queued) AS hooks_queued
 FROM entry
 LEFT JOIN judged ON judged.position = entry.position
 LEFT JOIN accepted ON accepted.position = entry.position
@@ -275,12 +278,12 @@ async def insert_flow_run_states(
     held_since: datetime,
     agent_id: UUID | None,
 ) -> list[Row] | None:
-    """Insert the states that fit and set heartbeats and agents; one statement.
+    """Insert the states that fit, queue what cloud hooks are told, set heartbeats and agents; one statement.
 
     Returns:
         Per entry, in order: known (the run exists and is not being deleted), stale (it is not at the version given),
-        tenant_id, version (None: refused), previous_state, timestamp. None: nothing was written, because a run that an
-        entry `submits` was changed by somebody else just now; that cannot happen after lock_flow_runs.
+        version (None: refused), hooks_queued (some entry concerns a hook). None: nothing was written, because a run
+        that an entry `submits` was changed by somebody else just now; that cannot happen after lock_flow_runs.
     """
     rows = [
         (

@@ -10,7 +10,7 @@ import pytest
 
 from server_core.errors import InvalidInput
 from server_core.rules import cloud_hooks, hook_events
-from server_core.rules.cloud_hooks import CloudHook, Subject, check_config, check_states, matches
+from server_core.rules.cloud_hooks import CloudHook, Subject, check_config, check_states
 from server_core.rules.hook_events import Event, NewState, deliveries, event_document, message_content
 from server_core.states import CONCRETE
 
@@ -116,28 +116,6 @@ def test_a_config_that_is_refused(type: str, config: dict[str, Any] | None) -> N
     """§7.1: missing, extra or null is an error."""
     with pytest.raises(InvalidInput):
         check_config(type, config)
-
-
-@pytest.mark.parametrize(
-    ("changes", "state", "expected"),
-    [
-        ({}, "Failed", True),
-        ({}, "TriggerFailed", False),
-        ({}, "Finished", False),
-        ({"states": frozenset({"FINISHED"})}, "Failed", False),
-        ({"states": frozenset({"SUCCESS", "FAILED"})}, "Failed", True),
-        ({"active": False}, "Failed", False),
-        ({"version_group_id": "group-1"}, "Failed", True),
-        ({"version_group_id": "group-2"}, "Failed", False),
-    ],
-)
-def test_matching_is_exact(changes: dict[str, Any], state: str, expected: bool) -> None:
-    """§7.2: neither parents nor children match; inactive hooks and other version groups are left out."""
-    assert matches(hook(**changes), subject=SUBJECT, state=state) is expected
-
-
-def test_another_tenants_hook_does_not_match() -> None:
-    assert not matches(hook(), subject=replace(SUBJECT, tenant_id=UUID(int=99)), state="Failed")
 
 
 def test_the_event_has_every_column() -> None:
