@@ -192,7 +192,7 @@ class Postgres:
                 kind = _VIOLATIONS.get(error.sqlstate or "", "Constraint violation")
                 return ConstraintViolation(f"{kind}. {_message(error)}", path=path)
             case asyncpg.QueryCanceledError():
-                return TimedOut(f"the query took longer than {self._statement_timeout:g} s and was stopped", path=path)
+                return TimedOut("Operation timed out", path=path)  # the UI compares these words (actions.md §0.3)
             case asyncpg.InvalidEscapeSequenceError():
                 return BadRequest(_message(error), path=path)
             case (

@@ -256,6 +256,8 @@ def translate(error: BaseException) -> ServerError | None:
             return InvalidInput("Invalid value: it is too long or nested too deeply to be stored.")
         case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
             return Unavailable("The request met another one and was undone; try again.")
+        case asyncpg.QueryCanceledError():  # a statement_timeout of the operator's
+            return Unavailable("Operation timed out")
         case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):
             return None  # the driver was used wrongly: a defect of ours, which another attempt does not mend
         case _ if isinstance(error, (*_LOST, asyncpg.InterfaceError)):

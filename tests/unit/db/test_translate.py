@@ -57,6 +57,13 @@ def test_what_another_attempt_may_mend(raised: Exception) -> None:
     assert str(raised) not in translated.message or not str(raised)
 
 
+def test_a_statement_that_was_stopped() -> None:
+    """actions.md §0.3: in the words that the UI compares."""
+    assert str(translate(asyncpg.QueryCanceledError("canceling statement due to statement timeout"))) == (
+        "Operation timed out"
+    )
+
+
 @pytest.mark.parametrize(
     "raised",
     [
