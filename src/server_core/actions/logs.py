@@ -1,9 +1,11 @@
 """The verb that stores log lines (actions.md §2.9). Called by the GraphQL service and by the loops.
 
 A client keeps a batch that was refused and sends it again every five seconds until it exits, so that everything after
-it is lost too. Nothing a line holds may therefore refuse its batch: what can be stored is, the rest is dropped.
+it is lost too. Nothing a line holds may therefore refuse its batch: what can be stored is, the rest is dropped. And a
+batch whose answer was lost comes again: a line is stored once however often it is sent (rules.logs).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from server_core.actions.context import ActionContext
 from server_core.actions.life import note_life, overdue_before
 from server_core.db.session import WriteSession
 from server_core.errors import InvalidInput
+from server_core.rules.logs import line_id, random_line_id
 from server_core.storable import storable_json, storable_text
 from server_core.store import logs as store
 
@@ -46,7 +49,7 @@ class LogEntry:
 
 
 async def write_run_logs(context: ActionContext, *, logs: Sequence[LogEntry]) -> bool:
-    """Store log lines; always True. Lines of unknown runs and with a bad `info` are dropped.
+    """Store log lines; always True. Lines of unknown runs and with a bad `info` are dropped, and those stored before.
 
     Raises:
         InvalidInput: a level is not one of LEVELS; nothing is stored.
@@ -72,11 +75,13 @@ async def write_logs_in(
         InvalidInput: a level is not one of LEVELS.
     """
     now = context.clock()
-    lines = [line for line in (_line(entry, now) for entry in logs) if line is not None]
+    places: Counter[tuple[UUID, datetime]] = Counter()
+    lines = [line for line in (_line(entry, now, places) for entry in logs) if line is not None]
     return await store.insert_logs(session, logs=lines, overdue_before=overdue_before) if lines else []
 
 
-def _line(entry: LogEntry, now: datetime) -> store.NewLog | None:
+def _line(entry: LogEntry, now: datetime, places: Counter[tuple[UUID, datetime]]) -> store.NewLog | None:
+    """Return a line as it is stored, or None if it cannot be; `places` counts the lines of a run at one time."""
     level = entry.level or "INFO"
     if level not in LEVELS:
         raise InvalidInput(f"{level!r} is not a log level; levels are: {', '.join(LEVELS)}.")
@@ -86,12 +91,26 @@ def _line(entry: LogEntry, now: datetime) -> store.NewLog | None:
         return None
     if entry.info is not None and not isinstance(entry.info, dict):
         return None
+    timestamp = entry.timestamp or now
+    name = None if entry.name is None else storable_text(entry.name)
+    message = None if entry.message is None else storable_text(entry.message[:MESSAGE_LIMIT])
+    place = places[entry.flow_run_id, timestamp]
+    places[entry.flow_run_id, timestamp] += 1
     return store.NewLog(
+        id=random_line_id(place)
+        if entry.timestamp is None
+        else line_id(
+            flow_run_id=entry.flow_run_id,
+            task_run_id=entry.task_run_id,
+            timestamp=timestamp,
+            texts=(name, level, message, info),
+            place=place,
+        ),
         flow_run_id=entry.flow_run_id,
         task_run_id=entry.task_run_id,
-        timestamp=entry.timestamp or now,
-        name=None if entry.name is None else storable_text(entry.name),
+        timestamp=timestamp,
+        name=name,
         level=level,
-        message=None if entry.message is None else storable_text(entry.message[:MESSAGE_LIMIT]),
+        message=message,
         info=info,
     )

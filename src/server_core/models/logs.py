@@ -1,6 +1,6 @@
-"""Log lines of runs; the one table of ours without a primary key."""
+"""Log lines of runs; without a primary key, but with a key of our own."""
 
-from sqlalchemy import BOOLEAN, TIMESTAMP, UUID, VARCHAR, Column, Table, text
+from sqlalchemy import BOOLEAN, TIMESTAMP, UUID, VARCHAR, Column, Index, Table, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server_core.models.base import created, metadata, owner, reference, updated
@@ -20,4 +20,5 @@ log = Table(
     created(),
     updated(index=True),
     Column("is_loaded_from_archive", BOOLEAN),
+    Index("ix_log_flow_run_id_timestamp_id", "flow_run_id", "timestamp", "id", unique=True),
 )

@@ -11,8 +11,13 @@ from server_core.store.life import is_overdue
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewLog:
-    """A log line to insert; `info` is JSON text."""
+    """A log line to insert; `info` is JSON text.
 
+    Attributes:
+        id: a line that is there already under its flow run, time and id is not inserted.
+    """
+
+    id: UUID
     flow_run_id: UUID
     task_run_id: UUID | None
     timestamp: datetime
@@ -23,9 +28,11 @@ class NewLog:
 
 
 async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_before: datetime | None) -> list[UUID]:
-    """Insert log lines with their flow run's tenant, without those whose flow run or task run is gone; one statement.
+    """Insert log lines with their flow run's tenant, without those whose flow run or task run is gone and without those
+    that are there already; one statement.
 
-    The runs are locked against deletion, so that one that goes meanwhile drops its lines and not the whole batch.
+    The runs are locked against deletion, so that one that goes meanwhile drops its lines and not the whole batch. The
+    lines go in in order of their key, so that two batches with the same lines wait for each other in one order.
 
     Returns:
         Those of the flow runs whose heartbeat is from before `overdue_before` (see store.life).
@@ -34,8 +41,9 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_
         f"""
         WITH line AS (
             SELECT * FROM unnest(
-                $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[]
-            ) WITH ORDINALITY AS l(flow_run_id, task_run_id, "timestamp", name, level, message, info, position)
+                $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $11::uuid[]
+            ) AS l(flow_run_id, task_run_id, "timestamp", name, level, message, info, id)
         ),
         flow AS (
             SELECT id, tenant_id, state, heartbeat FROM flow_run WHERE id = ANY($8::uuid[]) ORDER BY id FOR KEY SHARE
@@ -44,13 +52,14 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_
             SELECT id FROM task_run WHERE id = ANY($9::uuid[]) ORDER BY id FOR KEY SHARE
         ),
         written AS (
-            INSERT INTO log (tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
+            INSERT INTO log (id, tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
             SELECT
-                flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
+                line.id, flow.tenant_id, line.flow_run_id, line.task_run_id, line."timestamp", line.name, line.level,
                 line.message, line.info::jsonb
             FROM line JOIN flow ON flow.id = line.flow_run_id
             WHERE line.task_run_id IS NULL OR line.task_run_id IN (SELECT id FROM task)
-            ORDER BY line.position
+            ORDER BY line.flow_run_id, line."timestamp", line.id
+            ON CONFLICT DO NOTHING
         )
         SELECT id FROM flow WHERE {is_overdue("flow", "$10")}
         """,  # noqa: S608 - made of constants
@@ -64,5 +73,6 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_
         list({log.flow_run_id for log in logs}),
         list({log.task_run_id for log in logs if log.task_run_id is not None}),
         overdue_before,
+        [log.id for log in logs],
     )
     return [row["id"] for row in rows]

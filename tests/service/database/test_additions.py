@@ -30,7 +30,7 @@ from server_core.db.session import Database
 from server_core.errors import ConfigError
 from tests.service.database.catalog import ADDITIONS, describe, expected
 from tests.support.cluster import connected
-from tests.support.factories import insert_flow_group, make_flow, make_flow_run, make_tenant
+from tests.support.factories import insert_flow_group, insert_log, make_flow, make_flow_run, make_tenant
 from tests.support.waiting import wait_until
 
 LEGACY_ENV = """
@@ -215,6 +215,20 @@ async def test_an_index_whose_build_was_cut_short_is_built_again(legacy_url: str
         assert await connection.fetchval(invalid) is None
     added = [line for line in await facts(legacy_url) if line.startswith("index")]
     assert set(added) >= {line for line in ADDITIONS.read_text("utf-8").splitlines() if line.startswith("index")}
+
+
+async def test_lines_of_one_id_are_kept_under_others(legacy_url: str) -> None:
+    async with Database(legacy_url) as database, database.transaction() as session:
+        flow = await make_flow(session)
+        run_id = await make_flow_run(session, flow=flow)
+        await insert_log(session, flow_run_id=run_id)
+        await session.execute("INSERT INTO log SELECT log.* FROM log, generate_series(1, 3)")
+        await insert_log(session, flow_run_id=None)
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        counts = "SELECT (count(*), count(DISTINCT id), count(DISTINCT message), count(flow_run_id))::text FROM log"
+        assert await connection.fetchval(counts) == "(5,5,1,4)"
+    assert await current_revisions(legacy_url) == head_revisions()
 
 
 async def test_writers_go_on_while_an_index_is_built(legacy_url: str) -> None:

@@ -1,0 +1,53 @@
+"""Lines of a log → the ids under which they are stored, so that a line sent twice is stored once (actions.md §2.9).
+Called by actions.logs.
+
+A client keeps a batch whose answer it did not get, and sends it again with what came after it; its HTTP layer sends the
+very same one again while the first may still be at work. So an id says what the line is, not that it came.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from secrets import token_bytes
+from uuid import UUID
+
+_PLACE_BYTES = 3
+_HASH_BYTES = 16 - _PLACE_BYTES
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_FIELDS = 0xF000 << 64 | 0xC000 << 48
+_CUSTOM = 0x8000 << 64 | 0x8000 << 48
+"""Version 8 of RFC 9562, "custom", and its variant."""
+
+
+def line_id(
+    *,
+    flow_run_id: UUID,
+    task_run_id: UUID | None,
+    timestamp: datetime,
+    texts: Sequence[str | None],
+    place: int,
+) -> UUID:
+    """Return the id of a line that has a time of its own: the same for the same line in the same place.
+
+    Args:
+        flow_run_id: whose line it is.
+        task_run_id: the task run it came from.
+        timestamp: aware.
+        texts: all else that is stored of it, without NULs.
+        place: how many lines of the flow run with this very time stand before it in its batch. Lines that are equal in
+            all else differ in it; and it leads the id, so that lines of one time are in order of id as they were sent.
+    """
+    head = (flow_run_id.hex, task_run_id and task_run_id.hex, str(timestamp - _EPOCH), str(place))
+    content = "\0".join("-" if text is None else f"+{text}" for text in (*head, *texts))
+    return _id(place, blake2b(content.encode(), digest_size=_HASH_BYTES).digest())
+
+
+def random_line_id(place: int) -> UUID:
+    """Return an id for a line without a time of its own: nothing tells it from an equal one that came later."""
+    return _id(place, token_bytes(_HASH_BYTES))
+
+
+def _id(place: int, rest: bytes) -> UUID:
+    leading = min(place, (1 << 8 * _PLACE_BYTES) - 1).to_bytes(_PLACE_BYTES, "big")
+    return UUID(int=int.from_bytes(leading + rest, "big") & ~_FIELDS | _CUSTOM)
