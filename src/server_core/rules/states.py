@@ -17,7 +17,8 @@ SUBMISSION_HOLD: Final = timedelta(seconds=30)
 """For so long after a Submitted no other Submitted is accepted for the same flow run, whatever happens in between.
 
 And never a second one before the run is put back (to Scheduled, say): an agent that was slow to submit what it polled
-long ago must not run it once more.
+long ago must not run it once more. Nor a first one once the run is finished: agents hold a run until its time has come,
+and it may have been cancelled meanwhile.
 """
 
 
@@ -103,8 +104,8 @@ def refuse_flow_run(flow_run_id: UUID, *, known: bool, stale: bool = False) -> S
     if stale:
         return VersionLocked(f"flow run {flow_run_id} is at another version than the one given.")
     return StateUpdateFailed(
-        f"flow run {flow_run_id} was submitted by another agent, since it was last scheduled or less than"
-        f" {SUBMISSION_HOLD.total_seconds():.0f} seconds ago."
+        f"flow run {flow_run_id} has finished, or was submitted by another agent, since it was last scheduled or less"
+        f" than {SUBMISSION_HOLD.total_seconds():.0f} seconds ago."
     )
 
 

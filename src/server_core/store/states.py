@@ -23,8 +23,8 @@ class FlowRunEntry:
     """A state for a flow run.
 
     Attributes:
-        submits: only if there is no Submitted state after `held_since` or since the run was put back; then it is the
-            agent's.
+        submits: only if there is no Submitted state after `held_since` or since the run was put back, and it has not
+            finished since; then it is the agent's.
         alive: sets the run's heartbeat.
         version: only if the run is at it, where the flow group locks versions; None: at any.
     """
@@ -186,6 +186,7 @@ locking AS (
                 )
                 AND (
                     run.state = 'Submitted'
+                    OR run.state = ANY($14::text[])
                     OR EXISTS (
                         SELECT FROM flow_run_state AS taken
                         WHERE taken.flow_run_id = run.id
@@ -307,7 +308,7 @@ async def insert_flow_run_states(
     if alive:
         arguments.append(agent_id)
     if submits:
-        arguments += [held_since, sorted(WAITING)]
+        arguments += [held_since, sorted(WAITING), sorted(FINISHED)]
     statement = _flow_run_statement(single=single, submits=submits, alive=alive, versioned=versioned)
     written = await session.fetch(statement, *arguments)
     return None if any(row["unsure"] for row in written) else written

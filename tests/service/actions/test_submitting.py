@@ -58,12 +58,23 @@ async def test_an_agent_submits_in_one_round_trip(context: ActionContext, databa
     assert len(recorder.sent) == 1
 
 
-async def test_a_run_that_nobody_submitted_can_be_from_any_state(context: ActionContext, database: Database) -> None:
-    """§3.4: any transition is allowed."""
+async def test_a_run_that_nobody_submitted_can_be_unless_it_is_finished(
+    context: ActionContext, database: Database
+) -> None:
+    """§3.4: any transition is allowed. But what was cancelled while an agent held it stays so (demand 22)."""
     flow = await make_flow(database)
-    for state in [*sorted(states.CONCRETE - {"Submitted"}), None]:
+    for state in [*sorted(states.CONCRETE - {"Submitted"} - states.FINISHED), None]:
         run = await make_flow_run(database, flow)
         await enter(context, run, *([state] if state else []), "Submitted")
+        assert (await fetch_one(database, "flow_run", run))["state"] == "Submitted"
+    for state in sorted(states.FINISHED):
+        run = await make_flow_run(database, flow)
+        await enter(context, run, "Scheduled")
+        await enter(context, run, state)
+        with pytest.raises(StateUpdateFailed, match=REFUSED):
+            await enter(context, run, "Submitted", after=LATER)
+        assert (await fetch_one(database, "flow_run", run))["state"] == state
+        await enter(context, run, "Scheduled", "Submitted", after=LATER)
         assert (await fetch_one(database, "flow_run", run))["state"] == "Submitted"
 
 
