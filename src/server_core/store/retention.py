@@ -158,6 +158,13 @@ async def lock_old_flow_runs(
     return [row["id"] for row in rows]
 
 
+_COLUMNS: Mapping[str, str] = {
+    "message": "id, created",
+    "task_run_artifact": "id, updated, task_run_id",
+    "agent": "id, last_queried, updated",
+}
+"""Table → what decides about its rows, without what they hold."""
+
 _BY_ID: Mapping[str, str] = {
     "message": "created < $3",
     "task_run_artifact": f"""updated < $3 AND EXISTS (
@@ -174,7 +181,7 @@ def _by_id(table: str, *, delete: bool) -> str:
     gone = f"gone AS (DELETE FROM {table} WHERE id IN (SELECT id FROM due))," if delete else ""  # noqa: S608
     return f"""
         WITH page AS (
-            SELECT * FROM {table} WHERE id > $1 ORDER BY id LIMIT $2
+            SELECT {_COLUMNS[table]} FROM {table} WHERE id > $1 ORDER BY id LIMIT $2
         ),
         due AS (
             SELECT id FROM page WHERE {_BY_ID[table]}
