@@ -161,6 +161,13 @@ class GraphQLSettings:
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", keys=("services.graphql.timeout_keep_alive",), least=0
     )
+    keep_schedule_off_seconds: float = _setting(
+        0.0,
+        "When a flow whose schedule was switched off is registered anew, its new version stays off: requests to turn it"
+        " on are not obeyed for so long after the registration, because `flow.register()` sends one by itself (60 is"
+        " enough); 0: registering turns it on.",
+        least=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

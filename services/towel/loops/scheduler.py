@@ -1,8 +1,11 @@
-"""Plans the next runs of the flows whose schedule is on, each when one of its events has passed (actions.md §5.2)."""
+"""Plans the next runs of the flows whose schedule is on, each when one of its events has passed (actions.md §5.2), and
+cancels those that nobody took in time, where a flow group says so (demand 29).
+"""
 
 from collections.abc import Mapping
 
 from server_core.actions.context import ActionContext
+from server_core.actions.lateness import cancel_late_runs
 from server_core.actions.schedules import note_unplanned_flows, plan_due_flows
 
 BATCH = 500
@@ -27,7 +30,9 @@ class Scheduler:
         return context.settings.towel.scheduler_interval_seconds
 
     async def run_once(self, context: ActionContext) -> Mapping[str, int]:
-        """Plan the flows that are due; return how many flow runs were made. A scheduler's first pass leaves none out.
+        """Plan the flows that are due and cancel the planned runs that come too late; return how many of each.
+
+        A scheduler's first pass leaves no active flow out.
 
         Raises:
             Unavailable: the database cannot be reached; batches done before are kept.
@@ -38,4 +43,7 @@ class Scheduler:
         created = 0
         while (planned := await plan_due_flows(context, limit=self._batch)).flows:
             created += planned.created
-        return {"flow_runs": created}
+        late = 0
+        while count := await cancel_late_runs(context, limit=self._batch):
+            late += count
+        return {"flow_runs": created, "late_flow_runs": late} if late else {"flow_runs": created}

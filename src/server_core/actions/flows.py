@@ -4,6 +4,7 @@ service; registration itself is in actions.registration.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from server_core.actions.changes import FlowRunStateChange
@@ -185,10 +186,24 @@ async def activate_schedule_in(session: WriteSession, context: ActionContext, *,
     if found.schedule is None and found.group_schedule is None:
         return Activation(activated=False)
     if not found.is_schedule_active:
+        if await _stays_off(session, context, flow_id):
+            return Activation(activated=False)
         await schedules.free_cancelled_slots(session, flow_ids=[flow_id], now=context.clock())
     await store.set_schedule_flag(session, flow_id=flow_id, active=True)
     planned = await schedule_runs_in(session, context, flow_ids=[flow_id], max_runs=RUNS_AT_ACTIVATION)
     return Activation(activated=True, changes=planned.changes)
+
+
+async def _stays_off(session: WriteSession, context: ActionContext, flow_id: UUID) -> bool:
+    """Tell whether a flow was registered just now and inherits that its schedule is off (demand 11).
+
+    The client that registers a flow turns its schedule on right after, which cannot be told from a person who does; so
+    it is the time that decides, and a person may have to wait for it.
+    """
+    seconds = context.settings.graphql.keep_schedule_off_seconds
+    return seconds > 0 and await store.is_successor_of_inactive(
+        session, flow_id=flow_id, registered_after=context.clock() - timedelta(seconds=seconds)
+    )
 
 
 async def _set_switches(session: WriteSession, flow_id: UUID, settings: Mapping[str, bool | None]) -> UUID:

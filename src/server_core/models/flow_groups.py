@@ -1,6 +1,6 @@
 """What all versions of a flow share: labels, schedule, defaults."""
 
-from sqlalchemy import VARCHAR, Column, Table, text
+from sqlalchemy import VARCHAR, Column, Index, Table, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from server_core.models.base import created, identity, metadata, owner, updated
@@ -19,4 +19,9 @@ flow_group = Table(
     Column("default_parameters", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("run_config", JSONB),
     Column("description", VARCHAR),
+    Index(
+        "ix_flow_group_late_policy",
+        "id",
+        postgresql_where=text("settings ->> 'late_policy' IN ('latest_only', 'skip_after')"),
+    ),
 )

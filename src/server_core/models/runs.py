@@ -53,6 +53,12 @@ flow_run = Table(
         "id",
         postgresql_where=WAITING,
     ),
+    Index(
+        "ix_flow_run_planned",
+        "flow_id",
+        "scheduled_start_time",
+        postgresql_where=text("auto_scheduled AND state = 'Scheduled'"),
+    ),
     Index("ix_flow_run_running", "tenant_id", postgresql_where=text("state = 'Running'")),
 )
 

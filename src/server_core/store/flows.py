@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -160,6 +161,35 @@ async def find_schedule(session: ReadSession, *, flow_id: UUID) -> FlowSchedule 
         flow_id,
     )
     return None if row is None else FlowSchedule(**row)
+
+
+async def is_successor_of_inactive(session: ReadSession, *, flow_id: UUID, registered_after: datetime) -> bool:
+    """Tell whether a flow is new and the version before it had a schedule that was switched off."""
+    found: bool = await session.fetch_value(
+        """
+        SELECT EXISTS (
+            SELECT
+            FROM flow
+            JOIN flow_group ON flow_group.id = flow.flow_group_id
+            CROSS JOIN LATERAL (
+                SELECT is_schedule_active, schedule
+                FROM flow AS other
+                WHERE other.version_group_id = flow.version_group_id
+                  AND other.flow_group_id = flow.flow_group_id
+                  AND other.version < flow.version
+                ORDER BY other.version DESC
+                LIMIT 1
+            ) AS previous
+            WHERE flow.id = $1
+              AND flow.created > $2
+              AND NOT previous.is_schedule_active
+              AND coalesce(nullif(flow_group.schedule, 'null'), nullif(previous.schedule, 'null')) IS NOT NULL
+        )
+        """,
+        flow_id,
+        registered_after,
+    )
+    return found
 
 
 async def set_schedule_flag(session: WriteSession, *, flow_id: UUID, active: bool) -> int:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from server_core.db.session import WriteSession
 from server_core.states import SCHEDULED
+from server_core.store.lateness import is_too_late
 
 _DUE = ", ".join(f"'{name}'" for name in sorted(SCHEDULED))
 
@@ -25,10 +26,10 @@ def _open_to_asker(run: str) -> str:
 # Running runs: those of runs that are over stay in their states for ever.
 _FETCH_DUE_RUNS = f"""
 WITH asked AS (
-    SELECT $1::uuid AS tenant_id, $2::timestamptz AS before, $3::text[] AS labels
+    SELECT $1::uuid AS tenant_id, $2::timestamptz AS before, $3::text[] AS labels, $5::timestamptz AS now
 ),
 seen AS (
-    UPDATE agent SET last_queried = $5::timestamptz WHERE id = $6::uuid
+    UPDATE agent SET last_queried = (SELECT now FROM asked) WHERE id = $6::uuid
 ),
 due AS (
     SELECT run.id, run.state_start_time
@@ -46,6 +47,7 @@ due AS (
             AND coalesce(left(labels ->> 0, 64), '') = first.label
             AND state_start_time <= asked.before
             AND {_open_to_asker("flow_run")}
+            AND NOT ({is_too_late("flow_run", now="asked.now")})
         ORDER BY state_start_time, id
         LIMIT $4
     ) AS run
@@ -94,8 +96,8 @@ async def fetch_due_runs(
     """Return the flow runs due for an agent with these labels, longest due first; one statement.
 
     Runs that wait to start come first, then Running ones of which a task waits to start. The labels are matched before
-    the limit, so runs that nobody can take hide no others. What is being deleted is left out. The agent, if it exists,
-    is noted as alive.
+    the limit, so runs that nobody can take hide no others. What is being deleted is left out, and what comes too late
+    by the late policy of its flow group. The agent, if it exists, is noted as alive.
     """
     rows = await session.fetch(_FETCH_DUE_RUNS, tenant_id, before, list(labels), limit, now, agent_id)
     return [row["id"] for row in rows]
