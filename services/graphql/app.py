@@ -12,7 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, execute
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    get_operation_ast,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,11 +30,11 @@ from server_core.actions.hook_delivery import HookDelivery
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
-from server_core.errors import PayloadTooLarge, ServerError
+from server_core.errors import OutcomeUnknown, PayloadTooLarge, ServerError
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, errors_body, forwarded_headers, parse_body
 from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
-from services.graphql.errors import error_entry, server_error_entry
+from services.graphql.errors import error_entry, server_error_entry, without_invitation
 from services.graphql.executor import SerialExecutor
 from services.graphql.presence import Presence
 from services.graphql.schema import build_schema
@@ -81,7 +88,7 @@ class ActionService:
         )
         if not isinstance(result, ExecutionResult):
             result = await result
-        return _answer(result)
+        return _answer(result, get_operation_ast(document, request.operation_name))
 
 
 def create_service(settings: Settings, dsn: str) -> GraphQLService:
@@ -151,13 +158,18 @@ async def _read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _answer(result: ExecutionResult) -> GraphQLResponse:
+def _answer(result: ExecutionResult, operation: OperationDefinitionNode | None) -> GraphQLResponse:
     errors = result.errors
     if not errors:
         return GraphQLResponse(body=_dump({"data": result.data}))
     if result.data is None and not any(error.path for error in errors):
         return _not_run(errors)
-    return GraphQLResponse(body=_dump({"errors": [error_entry(error) for error in errors], "data": result.data}))
+    entries = [error_entry(error) for error in errors]
+    if operation is not None and operation.operation is OperationType.MUTATION:
+        done = any(value is not None for value in (result.data or {}).values())
+        if done or any(isinstance(error.original_error, OutcomeUnknown) for error in errors):
+            entries = without_invitation(entries)
+    return GraphQLResponse(body=_dump({"errors": entries, "data": result.data}))
 
 
 def _not_run(errors: list[GraphQLError]) -> GraphQLResponse:

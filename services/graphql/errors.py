@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from graphql import GraphQLError
 
-from server_core.errors import InvalidInput, ServerError
+from server_core.errors import InvalidInput, OutcomeUnknown, ServerError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,18 @@ def error_entry(error: GraphQLError, *, code: str | None = None) -> dict[str, An
     if code is not None:
         entry["extensions"] = {"code": code}
     return entry
+
+
+def without_invitation(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of a mutation of which other fields were carried out, or may have been.
+
+    A client sends a document again as a whole, those fields too, so nothing in it may have the code that invites it to.
+    """
+    for entry in entries:
+        extensions = entry.get("extensions", {})
+        if extensions.get("code") == Unavailable.code:
+            extensions["code"] = OutcomeUnknown.code
+    return entries
 
 
 def server_error_entry(error: ServerError) -> dict[str, Any]:

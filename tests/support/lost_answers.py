@@ -38,8 +38,9 @@ class Proxy:
         lost: how many answers were lost so far.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, but_not: str | None) -> None:
         self._dsn = dsn
+        self._but_not = None if but_not is None else re.compile(but_not, re.IGNORECASE)
         self._moment: Moment | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.url = ""
@@ -72,6 +73,11 @@ class Proxy:
         """Break what is still open."""
         for end in self._open:
             end.close()
+
+    def writes(self, statement: str) -> bool:
+        """Say whether a statement changes something that is watched."""
+        watched = self._but_not is None or not self._but_not.search(statement)
+        return watched and bool(_WRITES.search(statement))
 
     def strikes(self, *, commits: bool) -> bool:
         """Say whether the answer of a statement that writes is to be lost, and if so lose no other."""
@@ -141,7 +147,7 @@ class _Session:
             return
         if self._asked.upper().startswith("COMMIT"):
             self._lost = self._wrote and self._proxy.strikes(commits=True)
-        elif _WRITES.search(self._asked):
+        elif self._proxy.writes(self._asked):
             self._wrote = True
             self._lost = self._proxy.strikes(commits=self._status == _IDLE)
 
@@ -153,9 +159,14 @@ async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 
 @asynccontextmanager
-async def losing(dsn: str) -> AsyncIterator[Proxy]:
-    """Open a proxy before a database that speaks without TLS."""
-    proxy = Proxy(dsn)
+async def losing(dsn: str, *, but_not: str | None = None) -> AsyncIterator[Proxy]:
+    """Open a proxy before a database that speaks without TLS.
+
+    Args:
+        dsn: the database.
+        but_not: statements in which this regular expression is found are left alone: those of background tasks.
+    """
+    proxy = Proxy(dsn, but_not)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     parts = urlsplit(dsn)

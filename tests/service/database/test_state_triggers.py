@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from server_core.db.session import Database, Row, WriteSession
+from server_core.states import CONCRETE
 from tests.support.factories import (
     insert_flow_run_state,
     insert_task_run_state,
@@ -92,6 +93,19 @@ async def test_a_run_follows_its_states(database: Database, kind: str) -> None:
             assert (row["version"], row["state"]) == (version, name)
             assert row["start_time"] == (None if start is None else minute(start)), states
             assert row["end_time"] == (None if end is None else minute(end)), states
+
+
+@pytest.mark.parametrize("kind", ["flow", "task"])
+async def test_which_states_begin_and_end_a_run(database: Database, kind: str) -> None:
+    """actions.md §4.2: one begins, six end, all others do neither, each on a run of its own."""
+    ends = {"Success", "Failed", "Cached", "TimedOut", "Looped", "Cancelled"}
+    async with database.transaction() as session:
+        for name in sorted(CONCRETE):
+            run = await new_run(session, kind)
+            await run.add(name, version=1, timestamp=minute(1))
+            row = await run.row()
+            assert row["start_time"] == (minute(1) if name == "Running" else None), name
+            assert row["end_time"] == (minute(1) if name in ends else None), name
 
 
 @pytest.mark.parametrize("kind", ["flow", "task"])

@@ -33,6 +33,9 @@ from tests.support.cluster import TABLES
 from tests.support.lost_answers import Moment, Proxy, losing
 from tests.support.rows import fetch_all, insert
 
+BACKGROUND = r"(UPDATE|DELETE FROM) cloud_hook_delivery|INTO service_presence"
+"""What the service writes by itself, at times of its own."""
+
 ELSEWHERE = {"test_cloud_hook"}
 """Its failures are payloads: a test of its own."""
 
@@ -58,7 +61,7 @@ class World:
 
 @asynccontextmanager
 async def opened(database: Database, database_url: str, *, start: bool = True) -> AsyncIterator[World]:
-    async with losing(database_url) as proxy:
+    async with losing(database_url, but_not=BACKGROUND) as proxy:
         service = create_service(Settings(), proxy.url)
         transport = httpx.ASGITransport(app=create_app(service))
         if start:
@@ -127,6 +130,31 @@ async def test_a_database_that_cannot_be_reached(database: Database, database_ur
         for field, input in NOT_REPEATABLE:
             answer = await world.send(field, input, ids)
             assert answer["errors"][0]["extensions"] == {"code": "API_ERROR"}, field
+
+
+async def test_a_document_that_was_carried_out_in_part(database: Database, database_url: str) -> None:
+    """§0.3: a client sends all of a document again, so no field of it invites to that once another has been done."""
+    ids = await one_of_each(database)
+    create = f'create_flow_run(input: {{flow_id: "{ids["FLOW"]}"}}) {{ id }}'
+    rename = f'set_flow_run_name(input: {{flow_run_id: "{ids["RUN"]}", name: "x"}}) {{ success }}'
+
+    async def ask(world: World, first: str, second: str) -> tuple[Any, list[str]]:
+        response = await world.http.post(PATH, json={"query": f"mutation {{ first: {first} second: {second} }}"})
+        body = response.json()
+        return body["data"], [error["extensions"]["code"] for error in body["errors"]]
+
+    async with opened(database, database_url) as world:
+        world.proxy.lose(Moment.COMMIT)
+        data, codes = await ask(world, create, rename)
+        assert data == {"first": None, "second": {"success": True}}
+        assert codes == ["OUTCOME_UNKNOWN"]
+        world.proxy.lose(Moment.COMMIT)
+        data, codes = await ask(world, rename, create)
+        assert data["first"] is None
+        assert data["second"]["id"]
+        assert codes == ["OUTCOME_UNKNOWN"]
+    async with opened(database, database_url, start=False) as world:
+        assert await ask(world, rename, create) == ({"first": None, "second": None}, ["API_ERROR", "API_ERROR"])
 
 
 async def test_the_test_of_a_hook_has_no_error(database: Database, database_url: str) -> None:
