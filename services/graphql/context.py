@@ -1,12 +1,14 @@
 """What a resolver knows about its request: the actions' context and the `x-prefect*` headers. Built per request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import strawberry
+from strawberry.dataloader import DataLoader
 
 from server_core.actions.context import ActionContext
+from server_core.actions.runs import MappedChildren, mapped_children
 from server_core.errors import InvalidInput
 
 
@@ -17,10 +19,17 @@ class RequestContext:
     Attributes:
         actions: database, clock and settings for the verbs.
         headers: the `x-prefect*` headers, names in lower case (actions.md §8.1).
+        mapped_children: asks once for all fields of the request, of which the UI sends one per row of a table.
     """
 
     actions: ActionContext
     headers: Mapping[str, str]
+    mapped_children: DataLoader[UUID, MappedChildren] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the loader: it belongs to one request."""
+        loader = DataLoader(load_fn=lambda ids: mapped_children(self.actions, task_run_ids=ids))
+        object.__setattr__(self, "mapped_children", loader)
 
     @property
     def agent_id(self) -> UUID | None:

@@ -153,7 +153,7 @@ class Query:
     @strawberry.field
     async def mapped_children(self, info: ActionInfo, task_run_id: UUID) -> MappedChildrenPayload | None:
         """Sum up the children of a mapped task run."""
-        children = await runs.mapped_children(info.context.actions, task_run_id=task_run_id)
+        children = await info.context.mapped_children.load(task_run_id)
         return MappedChildrenPayload(
             min_start_time=children.min_start_time,
             max_end_time=children.max_end_time,

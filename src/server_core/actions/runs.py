@@ -3,6 +3,7 @@ for planned runs, by the scheduler.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 SCHEDULED_MESSAGE = "Flow run scheduled."
 CREATED_MESSAGE = "Task run created"
 _INSERT_ATTEMPTS = 3
+MAPPED_CHILDREN_SECONDS = 0.5
+"""How long the children of one task run may be summed up (§2.1)."""
+MAPPED_CHILDREN_SECONDS_AT_MOST = 5.0
+"""The same of any number of task runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,11 +304,24 @@ async def get_task_run_info(context: ActionContext, *, task_run_id: UUID) -> Tas
     return TaskRunInfo(**row)
 
 
-async def mapped_children(context: ActionContext, *, task_run_id: UUID) -> MappedChildren:
-    """Sum up the children of a mapped task run; empty for a child and for an unknown id (§2.1)."""
-    require(task_run_id=task_run_id)
+async def mapped_children(context: ActionContext, *, task_run_ids: Sequence[UUID]) -> list[MappedChildren]:
+    """Sum up the children of mapped task runs, in the order of the ids; none for a child and for an unknown id (§2.1).
+
+    Raises:
+        Unavailable: it took too long and was stopped.
+    """
+    for task_run_id in task_run_ids:
+        require(task_run_id=task_run_id)
+    seconds = min(MAPPED_CHILDREN_SECONDS * len(task_run_ids), MAPPED_CHILDREN_SECONDS_AT_MOST)
     async with context.database.read() as session:
-        rows = await store.fetch_mapped_children(session, task_run_id=task_run_id)
+        rows = await store.fetch_mapped_children(session, task_run_ids=task_run_ids, seconds=seconds)
+    children: defaultdict[UUID, list[Row]] = defaultdict(list)
+    for row in rows:
+        children[row["task_run_id"]].append(row)
+    return [_sum_up(children[task_run_id]) for task_run_id in task_run_ids]
+
+
+def _sum_up(rows: Sequence[Row]) -> MappedChildren:
     return MappedChildren(
         min_start_time=min((row["min_start_time"] for row in rows if row["min_start_time"]), default=None),
         max_end_time=max((row["max_end_time"] for row in rows if row["max_end_time"]), default=None),

@@ -55,15 +55,26 @@ _NO_ANSWER = (
 """Those after which nobody knows whether a commit that was under way took place; all others undo it for certain."""
 
 
+TIMED_OUT = "Operation timed out"
+"""The UI compares these words (actions.md §0.3)."""
+
+
 class ReadSession:
     """Asks the database; sees its own transaction, changes nothing."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
 
-    async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        """Return all rows of a statement; `args` fill `$1`, `$2`, …"""
-        return await self._connection.fetch(sql, *args)
+    async def fetch(self, sql: str, *args: Any, seconds: float | None = None) -> list[Row]:
+        """Return all rows of a statement; `args` fill `$1`, `$2`, …
+
+        Raises:
+            Unavailable: it took longer than `seconds` and was stopped.
+        """
+        try:
+            return await self._connection.fetch(sql, *args, timeout=seconds)
+        except TimeoutError as error:
+            raise Unavailable(TIMED_OUT) from error
 
     async def fetch_row(self, sql: str, *args: Any) -> Row | None:
         """Return the first row, or None."""
@@ -257,7 +268,7 @@ def translate(error: BaseException) -> ServerError | None:
         case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
             return Unavailable("The request met another one and was undone; try again.")
         case asyncpg.QueryCanceledError():  # a statement_timeout of the operator's
-            return Unavailable("Operation timed out")
+            return Unavailable(TIMED_OUT)
         case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):
             return None  # the driver was used wrongly: a defect of ours, which another attempt does not mend
         case _ if isinstance(error, (*_LOST, asyncpg.InterfaceError)):

@@ -277,22 +277,29 @@ async def find_task_run(session: ReadSession, *, task_run_id: UUID) -> Row | Non
     )
 
 
-async def fetch_mapped_children(session: ReadSession, *, task_run_id: UUID) -> list[Row]:
-    """Return the children of a mapped task run by state: state, count, min_start_time, max_end_time.
+async def fetch_mapped_children(session: ReadSession, *, task_run_ids: Sequence[UUID], seconds: float) -> list[Row]:
+    """Return the children of mapped task runs by parent and state; one statement.
 
-    There are none if the run is itself a child or does not exist.
+    Args:
+        seconds: the statement is stopped when it takes longer.
+
+    Returns:
+        task_run_id of the parent, state, count, min_start_time, max_end_time. There are none of a run that is itself a
+        child or does not exist.
     """
     return await session.fetch(
         """
         SELECT
+            parent.id AS task_run_id,
             child.state,
             count(*) AS count,
             min(child.start_time) AS min_start_time,
             max(child.end_time) AS max_end_time
         FROM task_run AS parent
         JOIN task_run AS child ON child.flow_run_id = parent.flow_run_id AND child.task_id = parent.task_id
-        WHERE parent.id = $1 AND parent.map_index < 0 AND child.map_index >= 0
-        GROUP BY child.state
+        WHERE parent.id = ANY($1::uuid[]) AND parent.map_index < 0 AND child.map_index >= 0
+        GROUP BY parent.id, child.state
         """,
-        task_run_id,
+        task_run_ids,
+        seconds=seconds,
     )

@@ -26,7 +26,7 @@ def calls(context: ActionContext, missing: Any) -> list[tuple[str, Coroutine[Any
         ("task_run_id", runs.set_task_run_name(context, **task_run, name="x")),
         ("task_run_id", runs.update_task_run_heartbeat(context, **task_run)),
         ("task_run_id", runs.get_task_run_info(context, **task_run)),
-        ("task_run_id", runs.mapped_children(context, **task_run)),
+        ("task_run_id", runs.mapped_children(context, task_run_ids=list(task_run.values()))),
         ("tenant_id", queue.get_runs_in_queue(context, tenant_id=missing)),
         ("agent_id", agents.delete_agent(context, agent_id=missing)),
         ("tenant_id", agents.create_agent_config(context, tenant_id=missing)),

@@ -13,6 +13,7 @@ from server_core.actions.runs import create_flow_run
 from server_core.actions.states import FlowRunStateInput, TaskRunStateInput, set_flow_run_states, set_task_run_states
 from server_core.config import Settings
 from server_core.db.session import Database
+from server_core.store.queue import _FETCH_DUE_RUNS
 from tests.support.factories import Flow
 from tests.support.recorder import recorded
 from tests.support.rows import execute, fetch_one, insert, make_flow, make_flow_run, task_runs_of
@@ -194,3 +195,55 @@ async def test_a_poll_shows_that_the_agent_lives(context: ActionContext, databas
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id, agent_id=uuid4()) == [run]
     await execute(database, "DELETE FROM agent")
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id, agent_id=agent) == [run]
+
+
+EXPLAIN = "EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
+
+
+def rows_read(node: dict[str, Any]) -> float:
+    """Return how many rows of tables a plan read, those it threw away included."""
+    read = 0.0
+    if "Relation Name" in node and node["Node Type"] != "ModifyTable":
+        kept = (
+            node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        )
+        read = kept * node["Actual Loops"]
+    return read + sum(rows_read(each) for each in node.get("Plans", ()))
+
+
+async def test_a_poll_reads_what_it_answers(context: ActionContext, database: Database, flow: Flow) -> None:
+    """§2.8, demand 14: runs that nobody can take, are planned for later or are over cost a poll nothing."""
+    run = await create_flow_run(context, flow_id=flow.id, labels=["a", "b"])
+    running = await create_flow_run(context, flow_id=flow.id, labels=["a"])
+    await set_state(context, running, type="Running")
+    await set_task_state(context, database, running, type="Retrying", start_time=NOW.isoformat())
+    empty_flow = (await make_flow(database)).id  # whose runs get no task runs
+    for state, labels, due in (
+        ("Scheduled", ["x"], NOW),
+        ("Paused", ["x", "z"], NOW),
+        ("Scheduled", [], NOW),
+        ("Scheduled", ["a"], datetime(2999, 1, 1, tzinfo=UTC)),
+        ("Success", ["a"], None),
+    ):
+        await execute(
+            database,
+            """
+            INSERT INTO flow_run (tenant_id, flow_id, labels, state, state_start_time)
+            SELECT $1, $2, $3, $4, $5 FROM generate_series(1, 4000)
+            """,
+            *(flow.tenant_id, empty_flow, labels, state, due),
+        )
+    await execute(
+        database,
+        """
+        INSERT INTO task_run (tenant_id, flow_run_id, task_id, state, state_start_time)
+        SELECT tenant_id, id, $1, 'Retrying', $2 FROM flow_run WHERE state = 'Success'
+        """,
+        *(flow.task_ids[0], NOW),
+    )
+    await execute(database, "ANALYZE flow_run, task_run")
+    assert await get_runs_in_queue(context, tenant_id=flow.tenant_id, labels=["a", "b"]) == [run, running]
+    asked = (flow.tenant_id, datetime.now(UTC), ["a", "b"], 25, datetime.now(UTC), None)
+    async with database.read() as session:
+        explained = await session.fetch_value(EXPLAIN + _FETCH_DUE_RUNS, *asked)
+    assert rows_read(explained[0]["Plan"]) <= 6

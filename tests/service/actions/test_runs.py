@@ -10,7 +10,7 @@ import pytest
 from server_core.actions import runs
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
-from server_core.errors import InvalidInput, NotFound
+from server_core.errors import InvalidInput, NotFound, Unavailable
 from tests.support import factories
 from tests.support.factories import Flow
 from tests.support.recorder import recorded
@@ -150,9 +150,14 @@ async def test_unknown_ids_of_task_runs(context: ActionContext, flow: Flow, run:
             await runs.get_or_create_task_run_info(context, flow_run_id=flow_run_id, task_id=task_id, map_index=1)
 
 
+async def children_of(context: ActionContext, task_run_id: UUID) -> runs.MappedChildren:
+    [children] = await runs.mapped_children(context, task_run_ids=[task_run_id])
+    return children
+
+
 async def test_mapped_children(context: ActionContext, database: Database, flow: Flow, run: UUID) -> None:
     parent = await runs.get_or_create_task_run(context, flow_run_id=run, task_id=flow.task_ids[0])
-    assert await runs.mapped_children(context, task_run_id=parent) == runs.MappedChildren()
+    assert await children_of(context, parent) == runs.MappedChildren()
     times = [(NOW + timedelta(minutes=n), NOW + timedelta(hours=n)) for n in range(3)]
     for n, (start, end) in enumerate([*times, (None, None)]):
         child = await insert(
@@ -167,10 +172,38 @@ async def test_mapped_children(context: ActionContext, database: Database, flow:
             end_time=end,
         )
     await runs.get_or_create_task_run(context, flow_run_id=run, task_id=flow.task_ids[1], map_index=0)
-    assert await runs.mapped_children(context, task_run_id=parent) == runs.MappedChildren(
+    assert await children_of(context, parent) == runs.MappedChildren(
         min_start_time=times[0][0], max_end_time=times[2][1], state_counts={"Success": 2, "Failed": 2}
     )
-    assert await runs.mapped_children(context, task_run_id=child) == runs.MappedChildren()
-    assert await runs.mapped_children(context, task_run_id=uuid4()) == runs.MappedChildren()
+    assert await children_of(context, child) == runs.MappedChildren()
+    assert await children_of(context, uuid4()) == runs.MappedChildren()
     await execute(database, "UPDATE task_run SET start_time = NULL, end_time = NULL")
-    assert (await runs.mapped_children(context, task_run_id=parent)).min_start_time is None
+    assert (await children_of(context, parent)).min_start_time is None
+
+
+async def test_children_of_many_runs_are_one_statement(
+    context: ActionContext, database: Database, flow: Flow, run: UUID
+) -> None:
+    """§2.1, as the UI asks: a field per row of its table."""
+    parents = await task_runs_of(database, run)
+    for n, task_id in enumerate(flow.task_ids):
+        for map_index in range(n):
+            await runs.get_or_create_task_run(context, flow_run_id=run, task_id=task_id, map_index=map_index)
+    asked = [*parents, *(uuid4() for _ in range(50)), *parents]
+    async with recorded(database):
+        await runs.mapped_children(context, task_run_ids=asked)  # asyncpg looks up array types once per connection
+    async with recorded(database) as recorder:
+        children = await runs.mapped_children(context, task_run_ids=asked)
+    assert len(recorder.sent) == 1
+    counted = {each.state_counts.get("Pending", 0) for each in children[: len(parents)]}
+    assert counted == set(range(len(flow.task_ids)))
+    assert children[-len(parents) :] == children[: len(parents)]
+
+
+async def test_children_that_take_too_long(context: ActionContext, database: Database) -> None:
+    """§2.1, §0.3: the legacy server gave up after half a second; the words are those that the UI compares."""
+    async with database.transaction() as session:
+        await session.execute("LOCK TABLE task_run")
+        with pytest.raises(Unavailable, match=r"^Operation timed out$"):
+            await children_of(context, uuid4())
+    assert await children_of(context, uuid4()) == runs.MappedChildren()

@@ -9,9 +9,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from server_core.config import Settings
 from server_core.db.session import Database
+from server_core.wire import GraphQLRequest
+from services.graphql.app import ActionService
 from tests.service.graphql.conftest import Answer, Send
 from tests.support.factories import Flow
+from tests.support.recorder import recorded
 from tests.support.rows import fetch_all, fetch_one, insert, make_flow, make_flow_run, task_runs_of
 
 AGENT_HEADER = "x_prefect_agent_id"
@@ -209,8 +213,8 @@ async def test_mapped_children_aliased(actions: Send, database: Database, flow: 
         f'a{n}: mapped_children(task_run_id: "{each}") {{ min_start_time max_end_time state_counts }}'
         for n, each in enumerate([*ids, uuid4()])
     )
-    counts = [found["state_counts"] for found in (await actions(f"{{ {fields} }}")).data.values()]
-    assert sorted(counts, key=len) == [{}] * 5 + [{"Pending": 3}]
+    told = (await actions(f"{{ {fields} }}")).data
+    assert sorted((found["state_counts"] for found in told.values()), key=len) == [{}] * 5 + [{"Pending": 3}]
 
 
 async def test_logs(actions: Send, database: Database, run: UUID) -> None:
@@ -226,13 +230,14 @@ async def test_logs(actions: Send, database: Database, run: UUID) -> None:
         "level": "ERROR",
         "message": "m",
     }
-    for logs in ([entry, {**entry, "flow_run_id": uuid4()}], entry, [{"flow_run_id": run, "info": {"a": 1}}], []):
+    second = {**entry, "message": "n"}
+    for logs in ([entry, {**entry, "flow_run_id": uuid4()}], second, [{"flow_run_id": run, "info": {"a": 1}}], []):
         answer = await mutate(actions, "write_run_logs", "success", logs=logs)
         assert answer.data["write_run_logs"] == {"success": True}
     rows = await fetch_all(database, "SELECT * FROM log")
     assert sorted((row["level"], row["message"] or "") for row in rows) == [
         ("ERROR", "m"),
-        ("ERROR", "m"),
+        ("ERROR", "n"),
         ("INFO", ""),
     ]
     for bad in ({**entry, "level": "LOUD"}, {**entry, "flow_run_id": None}):
@@ -311,3 +316,17 @@ async def test_one_field_that_fails_leaves_the_others(actions: Send, run: UUID) 
     )
     assert answer.body["data"] == {"a": None, "b": {"state": "Cancelled"}}
     assert answer.error["path"] == ["a"]
+
+
+async def test_the_children_of_one_request_are_asked_for_at_once(database_url: str, database: Database) -> None:
+    """§2.1: the UI sends a field per row of its table."""
+    service = ActionService(Settings(), database_url)
+    await service.start()
+    try:
+        fields = " ".join(f'a{n}: mapped_children(task_run_id: "{uuid4()}") {{ state_counts }}' for n in range(100))
+        async with recorded(service._database) as recorder:
+            answer = await service.execute(GraphQLRequest(query=f"{{ {fields} }}"))
+    finally:
+        await service.stop()
+    assert len(json.loads(answer.body)["data"]) == 100
+    assert sum("task_run" in statement for statement in recorder.statements) == 1
