@@ -6,6 +6,7 @@ anybody while it holds more than one row.
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,15 +14,15 @@ from typing import Protocol
 from uuid import UUID
 
 from server_core.db.session import Database, WriteSession
+from server_core.errors import Unavailable
 from server_core.rules import pacing
 from server_core.store import removal as store
 from server_core.store.removal import Branch, Kind
 
+logger = logging.getLogger(__name__)
+
 TARGET_SECONDS = 0.1
 """How long one statement should last: on a machine that is busy with others it lasts several times as long."""
-
-_ATTEMPTS = 3
-"""How often rows that somebody else keeps are tried before they are left to a later pass."""
 
 
 class Budget(Protocol):
@@ -95,7 +96,7 @@ class Eraser:
         It was not when the budget is spent or somebody else keeps rows: then a later call goes on.
 
         Raises:
-            Unavailable: the database cannot be reached, or a row was kept for long.
+            Unavailable: the database cannot be reached.
         """
         root = store.ROOTS[kind]
         try:
@@ -130,8 +131,8 @@ class Eraser:
     async def _clear(self, branch: Branch, above: Sequence[UUID], *, durable: bool = False) -> bool:
         if not branch.below:
             return await self._clear_leaves(branch, above)
-        if branch.first and not await self._clear_rows(branch, above, durable=durable, first=True):
-            return False
+        if branch.first:  # what of these is kept by somebody comes again among all
+            await self._clear_rows(branch, above, durable=durable, first=True)
         return await self._clear_rows(branch, above, durable=durable, first=False)
 
     async def _clear_leaves(self, branch: Branch, above: Sequence[UUID]) -> bool:
@@ -146,21 +147,35 @@ class Eraser:
                 return True
 
     async def _clear_rows(self, branch: Branch, above: Sequence[UUID], *, durable: bool, first: bool) -> bool:
-        attempts = 0
-        while attempts < _ATTEMPTS:
+        while True:
             limit = self._rows.setdefault(branch.table, self._first_rows)
             ids = await self._find(branch, above, limit, first=first)
-            if not ids:
-                return True
-            for below in branch.below:
-                await self._clear(below, ids)
-            gone = await self._delete(branch, ids, durable=durable)
+            gone = await self._clear_page(branch, ids, durable=durable) if ids else 0
             if gone == len(ids) < limit:
                 return True
             if not gone:
-                gone = await self._delete(branch, ids[:1], durable=durable, wait=True)
-            attempts = 0 if gone else attempts + 1
-        return False
+                return False
+
+    async def _clear_page(self, branch: Branch, ids: Sequence[UUID], *, durable: bool) -> int:
+        """Delete rows with all below them; return how many went.
+
+        When somebody keeps a row below one of these, its halves are tried: what holds it stays, whole, the others go.
+        """
+        for below in branch.below:
+            if not await self._clear(below, ids):
+                if len(ids) == 1:
+                    return 0
+                middle = len(ids) // 2
+                halves = (ids[:middle], ids[middle:])
+                return sum([await self._clear_page(branch, half, durable=durable) for half in halves])
+        gone = await self._delete(branch, ids, durable=durable)
+        if gone:
+            return gone
+        try:
+            return await self._delete(branch, ids[:1], durable=durable, wait=True)
+        except Unavailable as error:
+            logger.info("a row of %s is left to a later pass: %s", branch.table, error)
+            return 0
 
     async def _find(self, branch: Branch, above: Sequence[UUID], limit: int, *, first: bool) -> list[UUID]:
         if self._budget.is_spent():

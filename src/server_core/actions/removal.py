@@ -74,7 +74,7 @@ async def remove_pending(context: ActionContext, *, budget: Budget, rest: float 
         rows: how many were deleted; removals: how many came to their end.
 
     Raises:
-        Unavailable: the database cannot be reached, or rows are kept for long; the others were gone on with.
+        Unavailable: the database cannot be reached.
     """
     async with context.database.read() as session:
         pending = await store.find_pending(session)

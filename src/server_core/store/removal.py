@@ -83,7 +83,7 @@ _SCOPE = """
     SET LOCAL enable_bitmapscan = off;
     SET LOCAL enable_hashjoin = off;
     SET LOCAL enable_mergejoin = off;
-    SET LOCAL lock_timeout = '1s'
+    SET LOCAL lock_timeout = '300ms'
 """
 
 
