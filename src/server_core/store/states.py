@@ -171,7 +171,6 @@ locking AS (
                 SELECT FROM entry AS earlier
                 WHERE earlier.flow_run_id = run.id AND earlier.submits AND earlier.position < entry.position
             )
-            OR (run.state = 'Submitted' AND run.state_timestamp > $12)
             OR EXISTS (
                 SELECT FROM flow_run_state AS taken
                 WHERE taken.flow_run_id = run.id AND taken.state = 'Submitted' AND taken."timestamp" > $12
@@ -218,7 +217,7 @@ WITH entry AS (
     {entry_source(_FLOW_RUN_COLUMNS, single=single)}
 ),{seen if submits else ""}
 run AS (
-    SELECT id, tenant_id, flow_id, name, version, state, state_timestamp, ctid AS place
+    SELECT id, tenant_id, flow_id, name, version, state, ctid AS place
     FROM flow_run
     WHERE {matches}
         AND id NOT IN (SELECT id FROM pending_removal)
