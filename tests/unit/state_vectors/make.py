@@ -71,6 +71,45 @@ RESULTS: list[Any] = [
     "x",
 ]
 
+KINDS: list[dict[str, Any]] = [
+    {"type": "NoResultType"},
+    *({"type": name, "location": "x"} for name in ("Result", "PrefectResult", "ConstantResult", "CustomResult")),
+    LOCAL,
+    {"type": "S3Result", "location": "x", "bucket": "b"},
+    {"type": "GCSResult", "location": "x", "bucket": "b"},
+    {"type": "AzureResult", "location": "x", "container": "c"},
+    {"type": "SecretResult", "location": "x", "secret_type": "SecretBase"},
+    {"type": "MyOwnResult", "location": "x", "more": 1},
+]
+"""Each result type as clients send it, and one of a user's own."""
+OWN: dict[str, dict[str, Any]] = {
+    "Scheduled": {"start_time": TIMES[1]},
+    "Paused": {"start_time": TIMES[1]},
+    "Resume": {"start_time": TIMES[2]},
+    "Queued": {"start_time": TIMES[2]},
+    "Retrying": {"start_time": TIMES[1], "run_count": 2},
+    "Looped": {"loop_count": 3},
+    "Mapped": {"n_map_states": 4},
+    "Cached": {"cached_parameters": {"p": 1}, "cached_result_expiration": TIMES[1], "hashed_inputs": {"x": "abc"}},
+}
+"""What classes have besides the common keys."""
+
+
+def crossed() -> list[Any]:
+    """Return every class with every type of result, as its own, in its cached inputs and in the state that it wraps."""
+    made = []
+    for name in CLASSES[2:-2]:
+        for kind in KINDS:
+            document = {"type": name, "message": "m", "context": {"tags": ["t"]}, "cached_inputs": {"x": kind}}
+            document |= OWN.get(name, {})
+            if name != "Mapped":
+                document["_result"] = kind
+            if name in ("Submitted", "Queued", "ClientFailed"):
+                inner = {"type": "Retrying", **OWN["Retrying"], "_result": kind, "cached_inputs": {"y": kind}}
+                document["state"] = inner
+            made.append(document)
+    return made
+
 
 def documents() -> list[Any]:
     """Return the inputs."""
@@ -119,7 +158,7 @@ def documents() -> list[Any]:
         ):
             made.append({"type": name, "state": inner})
     made += [{"type": None}, {"type": 5}, {"type": ["Success"]}, {}, [], None, "Success", 5]
-    return made
+    return made + crossed()
 
 
 def round_trip(document: Any) -> Any:
