@@ -197,12 +197,12 @@ async def test_versions_cost_no_statement(context: ActionContext, database: Data
         await set_flow(context, *[(each, "Running", None) for each in runs])
         await set_task(context, *[(each, "Running", None, None) for each in tasks])
     plain = len(recorder.sent)
-    assert not any("flow_group" in text for text in recorder.sent)
+    assert not any("version_locking_enabled" in text for text in recorder.sent)
     async with recorded(database) as recorder:
         await set_flow(context, (runs[0], "Running", 4), (runs[1], "Running", 2))
         await set_task(context, *[(each, "Running", 2, None) for each in tasks])
     assert len(recorder.sent) == plain == 2
-    assert all("flow_group" in text for text in recorder.sent)
+    assert all("version_locking_enabled" in text for text in recorder.sent)
 
 
 async def test_the_versions_that_clients_are_told_are_true(
