@@ -27,8 +27,6 @@ NEVER = "OUTCOME_UNKNOWN"
 """A second request would make the change twice."""
 STATE = "one more row of history"
 """API_ERROR all the same: a run whose state is lost hangs, one more row of history is harmless (§3.3)."""
-LINE = "a line may be doubled"
-"""API_ERROR: the client keeps its lines and sends them again whatever the answer, until it is a success (§2.9)."""
 
 FLOW_VERBS = (
     "enable_flow_heartbeat",
@@ -93,7 +91,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("set_task_run_states", {"states": [{"task_run_id": "TASK RUN", "state": {"type": "Success"}}]}, STATE),
     ("cancel_flow_run", {"flow_run_id": "RUN"}, AGAIN),
-    ("write_run_logs", {"logs": [{"flow_run_id": "RUN", "message": "x"}]}, LINE),
+    ("write_run_logs", {"logs": [{"flow_run_id": "RUN", "timestamp": "2022-03-04T05:06:07Z", "message": "x"}]}, DONE),
     ("mark_message_as_read", {"message_id": "MESSAGE"}, DONE),
     ("mark_message_as_unread", {"message_id": "MESSAGE"}, DONE),
     ("delete_message", {"message_id": "MESSAGE"}, FALSE),
