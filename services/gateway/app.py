@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
@@ -204,8 +205,9 @@ class Gateway:
         except RecursionError:
             return failed(step.fields, "The variables are nested too deeply.", BAD_REQUEST)
         except Exception:  # a defect of a service in this process: masked for the client
-            _log.exception("The %s service raised an error.", step.owner)
-            return failed(step.fields, f"The {step.owner} service failed.", INTERNAL)
+            incident = uuid4().hex
+            _log.exception("The %s service raised an error.", step.owner, extra={"incident": incident})
+            return failed(step.fields, f"The {step.owner} service failed (incident {incident}).", INTERNAL)
         if step.owner in self._away:
             self._away.discard(step.owner)
             _log.info("The %s service answers again.", step.owner)

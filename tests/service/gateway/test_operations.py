@@ -265,6 +265,19 @@ async def test_an_upstream_that_fails_fails_only_its_fields(error: Exception, co
         assert (await gateway.answer("{ flow { id } }"))["data"] is None
 
 
+async def test_a_defect_of_an_upstream_is_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """actions.md §0.3: masked for the client, who is told under which id it was logged."""
+
+    def fail(request: GraphQLRequest) -> GraphQLResponse:
+        raise RuntimeError("secret")
+
+    async with served(Overridden(data_service(), fail)) as gateway:
+        [error] = (await gateway.answer("{ flow { id } }"))["errors"]
+    [record] = [record for record in caplog.records if "incident" in vars(record)]
+    assert vars(record)["incident"] in error["message"]
+    assert record.exc_info
+
+
 async def test_variables_nested_absurdly_are_an_error_and_no_more(gateway: Served) -> None:
     for levels in (500, 900, 990, 5_000):
         body = '{"query":"query($v: JSON) { echo(value: $v) }","variables":{"v":' + "[" * levels + "]" * levels + "}}"
