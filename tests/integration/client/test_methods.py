@@ -3,14 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from tests.support.prefect_client import PrefectClient
+from tests.support.prefect_client import BEATING_THREAD, PrefectClient
 from tests.support.whole_server import Server
 
 
 async def test_the_clients_other_methods(server: Server, client: PrefectClient, project: str) -> None:
     """Tenants, states, artifacts, keys and plain documents; what only Cloud has is a clean error of the client's."""
     flow_id = (await client.script("labelled.py", project, "any")).split()[-1]
-    told = await client.answers("client_methods.py", project, flow_id)
+    told = await client.answers("client_methods.py", project, flow_id, env=BEATING_THREAD)
     check_transport(told["transport"])
     check_tenants(told["tenants"])
     check_cloud_only(told["cloud only"])
@@ -34,6 +34,11 @@ async def test_the_clients_other_methods(server: Server, client: PrefectClient, 
     ]
     # §9.4: a flow asks the server whether it is to send heartbeats.
     assert told["heartbeats"] == [True, False, True]
+    # §3.7: what the engine sends is right; what is not is the error that makes it look at the run again.
+    locked = told["locked"]
+    assert (locked.pop("state"), locked.pop("engine")) == ("Failed", "Success")
+    assert locked.keys() == {"wrong", "stale", "task"}
+    assert all(error.startswith("VersionLockMismatchSignal: ") for error in locked.values()), locked
     assert told["key"] == "a key of mine"
     assert told["with a key"] == str(await server.value("SELECT id FROM project WHERE name = $1", project))
 

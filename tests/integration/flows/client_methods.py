@@ -8,16 +8,18 @@ import prefect
 from prefect import Client, Flow
 from prefect.artifacts import create_link, create_markdown, delete_artifact, update_link, update_markdown
 from prefect.backend import delete_key, get_key_value, list_keys, set_key_value
+from prefect.backend.execution import execute_flow_run
 from prefect.client import Secret
 from prefect.engine.cloud import CloudFlowRunner
-from prefect.engine.state import Cached, Retrying, Running
+from prefect.engine.state import Cached, Failed, Retrying, Running
+from prefect.exceptions import VersionLockMismatchSignal
 
 
 def failure(call, *args, **kwargs):
     """Return the kind and text of the error a call ends with."""
     try:
         call(*args, **kwargs)
-    except Exception as error:
+    except (Exception, VersionLockMismatchSignal) as error:
         return f"{type(error).__name__}: {error}"
     return "no error"
 
@@ -95,6 +97,32 @@ def heartbeats(client, flow_id):
     return told
 
 
+def locked(client, flow_id):
+    """Write states of runs whose flow group locks versions, with right and wrong ones, and have the engine run one."""
+    found = client.graphql(f'query {{ flow_by_pk(id: "{flow_id}") {{ flow_group_id }} }}').data.flow_by_pk
+
+    def lock(locking):
+        settings = {"version_locking_enabled": locking}
+        client.graphql(
+            "mutation($input: set_flow_group_settings_input!) { set_flow_group_settings(input: $input) { success } }",
+            variables={"input": {"flow_group_id": found.flow_group_id, "settings": settings}},
+        )
+
+    lock(True)
+    run_id = client.create_flow_run(flow_id=flow_id)
+    told = {"wrong": failure(client.set_flow_run_state, run_id, state=Running(), version=7)}
+    client.set_flow_run_state(run_id, state=Running(), version=1)
+    told["stale"] = failure(client.set_flow_run_state, run_id, state=Running(), version=1)
+    [task_run] = client.get_flow_run_info(run_id).task_runs
+    told["task"] = failure(client.set_task_run_state, task_run_id=task_run.id, state=Running(), version=4)
+    client.set_task_run_state(task_run_id=task_run.id, state=Running(), version=1)
+    client.set_flow_run_state(run_id, state=Failed("no version"))
+    told["state"] = type(client.get_flow_run_state(run_id)).__name__
+    told["engine"] = type(execute_flow_run(client.create_flow_run(flow_id=flow_id)).state).__name__
+    lock(False)
+    return told
+
+
 def cloud_only(client):
     """Call what only Prefect Cloud has."""
     calls = {
@@ -137,6 +165,7 @@ def main(project, flow_id):
         "tenants": tenants(client),
         "states": states(client, flow_id),
         "heartbeats": heartbeats(client, flow_id),
+        "locked": locked(client, flow_id),
         "cloud only": cloud_only(client),
     }
     client.api_key = "a key of mine"
