@@ -4,23 +4,9 @@ import asyncio
 from uuid import UUID
 
 from tests.support.prefect_client import PrefectClient
+from tests.support.runs import state_of, wait_for_state
 from tests.support.waiting import wait_until
 from tests.support.whole_server import Server
-
-
-async def state_of(server: Server, run_id: str) -> str | None:
-    """Return the state a run is in."""
-    state: str | None = await server.value("SELECT state FROM flow_run WHERE id = $1", UUID(run_id))
-    return state
-
-
-async def wait_for_state(server: Server, run_id: str, state: str) -> None:
-    """Wait until a run is in a state."""
-
-    async def reached() -> bool:
-        return await state_of(server, run_id) == state
-
-    await wait_until(reached, seconds=60, what=f"run {run_id} in state {state}")
 
 
 async def new_run(client: PrefectClient, flow_id: str, *options: str) -> str:
@@ -147,9 +133,9 @@ async def test_a_flow_runs_another(server: Server, client: PrefectClient, projec
         " JOIN project p ON p.id = f.project_id WHERE p.name = $1 AND f.name = 'child' ORDER BY r.created",
         project,
     )
-    assert [(run["name"], run["parameters"]) for run in runs] == [
-        ("grown up", {"number": 41}),
-        ("second kid", {"number": 7}),
+    assert [(run["name"], run["parameters"], run["state"]) for run in runs] == [
+        ("grown up", {"number": 41}, "Success"),
+        ("second kid", {"number": 7}, "Success"),
     ]
     assert await state_of(server, run_id) == "Success"
     tasks = await server.rows(

@@ -73,6 +73,7 @@ HISTORIES: Mapping[str, tuple[list[str], Mapping[str, list[str]]]] = {
             "gather flat": RAN,
         },
     ),
+    "cancels": (DONE, {"create_flow_run": RAN, "CancelFlowRun": RAN}),
     "caching": (DONE, {"x": RAN, "y": RAN, "kept": KEPT, "kept_by_key": KEPT, "stale": KEPT}),
     "cached": (
         DONE,
@@ -100,6 +101,12 @@ async def test_the_engine_goes_through_its_states(server: Server, client: Prefec
     assert paused["start_time"] is None
     [mapped] = await documents(server, ids["mapping"], "times", "Mapped")
     assert mapped["n_map_states"] == 4
+    cancelled = await server.value(
+        "SELECT r.id FROM flow_run r JOIN flow f ON f.id = r.flow_id JOIN project p ON p.id = f.project_id"
+        " WHERE p.name = $1 AND r.name = 'not to be'",
+        project,
+    )
+    assert await history(server, cancelled) == ["Scheduled", "Cancelled"]
     await check_times(server, ids)
     await check_mapped(server, ids["mapping"])
     await check_cached(server, ids)

@@ -1,6 +1,7 @@
 """A flow that runs another flow and uses its result, with the client's own tasks. `parent.py PROJECT` prints its id."""
 
 import sys
+from datetime import timedelta
 
 from prefect import Flow, Parameter, task
 from prefect.tasks.prefect import RenameFlowRun, StartFlowRun, create_flow_run, get_task_run_result, wait_for_flow_run
@@ -23,7 +24,10 @@ if __name__ == "__main__":
         made = make(Parameter("number", default=7))
     child.register(project_name=project, no_url=True)
 
-    start = StartFlowRun(flow_name="child", project_name=project, run_name="second kid")
+    at_once = timedelta(seconds=3)  # as near as it lets one come
+    start = StartFlowRun(
+        flow_name="child", project_name=project, run_name="second kid", wait=True, poll_interval=at_once
+    )
     with Flow("parent") as flow:
         run_id = create_flow_run(flow_name="child", project_name=project, parameters={"number": 41}, run_name="kid")
         finished = wait_for_flow_run(run_id, stream_logs=True, raise_final_state=True)

@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import timedelta
 
+import pendulum
 import prefect
 from prefect import Client, Flow, Parameter, case, task, unmapped
 from prefect.backend.execution import execute_flow_run
@@ -15,6 +16,7 @@ from prefect.engine.cache_validators import partial_inputs_only
 from prefect.engine.results import LocalResult
 from prefect.engine.signals import LOOP
 from prefect.tasks.control_flow import merge
+from prefect.tasks.prefect import CancelFlowRun, create_flow_run
 from prefect.triggers import all_finished, any_failed
 from prefect.utilities.edges import flatten
 
@@ -172,6 +174,13 @@ def main(project, folder):
         kept_by_key(x, y)
         stale(x)
 
+    in_an_hour = pendulum.now("UTC").add(hours=1)
+    with Flow("cancels") as cancelling:
+        made = create_flow_run(
+            flow_name="loops", project_name=project, run_name="not to be", scheduled_start_time=in_an_hour
+        )
+        CancelFlowRun()(flow_run_id=made)
+
     client = Client()
     told = {}
 
@@ -182,7 +191,7 @@ def main(project, folder):
         execute_flow_run(told[name], flow=flow)
         return flow_id
 
-    for flow in (retries, loops, skipping, raising, mapping):
+    for flow in (retries, loops, skipping, raising, mapping, cancelling):
         run(flow, flow.name)
     cached_flow = run(caching, "caching")
     run(caching, "cached", cached_flow, y=2)
