@@ -99,11 +99,11 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(answer: Answer | None = None) -> AsyncIterator[Receiver]:
-    """Run a receiver for the length of a block."""
+async def receiving(answer: Answer | None = None, *, port: int = 0) -> AsyncIterator[Receiver]:
+    """Run a receiver for the length of a block, on any free port if none is given."""
     receiver = Receiver()
     receiver.answer = answer
-    server = await asyncio.start_server(receiver._serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(receiver._serve, "127.0.0.1", port)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -57,8 +57,8 @@ def check_url(url: str) -> tuple[str, int]:
         raise InvalidInput("`url` of a cloud hook must be an http:// or https:// URL with a host.")
     if literal_address(host) is None and not _is_name(host):
         raise InvalidInput("`url` of a cloud hook has a host that is neither a name nor an address.")
-    if "@" in parts.netloc.rpartition("@")[0]:
-        raise InvalidInput("`url` of a cloud hook must have @ in user and password written as %40.")
+    if "\\" in parts.netloc or "@" in parts.netloc.rpartition("@")[0]:
+        raise InvalidInput("`url` of a cloud hook must have @ and \\ in user and password written as %40 and %5C.")
     return host, port or DEFAULT_PORTS[parts.scheme]
 
 
@@ -95,8 +95,11 @@ def is_forbidden(address: Address) -> bool:
 
     An IPv6 address that stands for an IPv4 one is judged by that.
     """
-    for inner in _embedded(address):
-        if is_forbidden(inner):
+    if isinstance(address, IPv6Address):
+        if address in _TRANSLATED:
+            return is_forbidden(IPv4Address(int(address) & 0xFFFFFFFF))
+        inner = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
+        if any(each is not None and is_forbidden(each) for each in inner):
             return True
     return (
         not address.is_global
@@ -104,15 +107,6 @@ def is_forbidden(address: Address) -> bool:
         or address.is_reserved
         or any(address in network for network in _FORBIDDEN_TOO if network.version == address.version)
     )
-
-
-def _embedded(address: Address) -> list[IPv4Address]:
-    if isinstance(address, IPv4Address):
-        return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _TRANSLATED:
-        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
 
 
 def refuse_forbidden(host: str, addresses: list[Address]) -> None:
