@@ -7,9 +7,12 @@ a log line, a binary string in an exception's message). Both become U+FFFD, the 
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 from server_core.errors import InvalidInput
+
+MAX_SECONDS: Final = 1_000_000_000
+"""The longest time that a setting may say: 31 years. What is subtracted from now stays a time of this era."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(r"\\u(?:0000|d[89a-f])")

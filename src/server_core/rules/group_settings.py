@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from server_core.errors import InvalidInput
+from server_core.storable import MAX_SECONDS
 
 SilentCancellingState = Literal["Cancelled", "Failed"]
 LatePolicy = Literal["run_all", "latest_only", "skip_after"]
-
-MAX_SECONDS: Final = 1_000_000_000
-"""The longest time that a setting may say: 31 years. What is subtracted from now stays a time of this era."""
 
 MAX_ATTEMPTS: Final = 2**31 - 1
 """The greatest number of attempts: what an integer column holds."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from server_core.db.session import Row, WriteSession
-from server_core.rules.group_settings import MAX_SECONDS
+from server_core.storable import MAX_SECONDS
 
 HAS_POLICY = "settings ->> 'late_policy' IN ('latest_only', 'skip_after')"
 """Flow groups that do not run all; as in the index ix_flow_group_late_policy."""
