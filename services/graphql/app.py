@@ -21,7 +21,7 @@ from graphql import (
     get_operation_ast,
 )
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -30,7 +30,7 @@ from server_core.actions.hook_delivery import HookDelivery
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
-from server_core.errors import OutcomeUnknown, PayloadTooLarge, ServerError
+from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, ServerError
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, errors_body, forwarded_headers, parse_body
 from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
@@ -151,10 +151,13 @@ async def _read_body(request: Request, limit: int) -> bytes:
     if length.isdigit() and int(length) > limit:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise too_large
+    except ClientDisconnect as error:
+        raise InvalidInput("The request body is incomplete.") from error
     return bytes(body)
 
 

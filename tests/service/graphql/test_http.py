@@ -94,6 +94,24 @@ async def test_oversized_body(database_url: str, declared: bool) -> None:
     assert response.json()["errors"][0]["extensions"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
+async def test_a_client_that_leaves_in_the_middle_of_its_body(database_url: str) -> None:
+    """Nobody reads the answer, but it is no defect of ours either: no 500, no traceback."""
+    app = create_app(create_service(Settings(), database_url))
+    parts = [{"type": "http.request", "body": b'{"query": "{ hel', "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": PATH, "headers": [], "query_string": b""}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert json.loads(sent[1]["body"])["errors"][0]["extensions"] == {"code": "INVALID_INPUT"}
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
