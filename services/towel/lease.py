@@ -3,6 +3,11 @@
 The locks belong to a transaction that a connection of its own keeps open: they go with the connection, however that
 ends, and hold behind a pooler too. The towel that got a lock keeps it; the others ask again at each of their ticks, so
 that one of them takes over within an interval.
+
+That transaction is idle for as long as the towel runs, which does no harm: it reads no table, writes nothing and is
+READ COMMITTED, so between two statements it has neither a snapshot nor a transaction id (`backend_xmin` and
+`backend_xid` of pg_stat_activity are null), holds no vacuum back, and CREATE INDEX CONCURRENTLY does not wait for it. A
+session's lock would need a session, which a pooler in transaction mode does not give.
 """
 
 import asyncio
@@ -20,13 +25,16 @@ ANSWER_SECONDS = 5.0
 """A connection that takes longer to answer is given up, and the locks with it."""
 
 _BEGIN = """
-    BEGIN;
+    BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
     SET LOCAL idle_in_transaction_session_timeout = 0;
     SET LOCAL statement_timeout = 0;
     SET LOCAL tcp_keepalives_idle = 30;
     SET LOCAL tcp_keepalives_interval = 10;
     SET LOCAL tcp_keepalives_count = 3;
 """
+
+_NOTHING = "SELECT 1"
+"""Sent as a simple query. One with parameters leaves its portal, and with that a snapshot, open until the next."""
 
 
 class Leases:
@@ -74,11 +82,12 @@ class Leases:
     async def _hold(self, name: str) -> bool:
         connection = self._connection or await self._connect()
         if name in self._held:
-            await connection.fetchval("SELECT 1")
+            await connection.execute(_NOTHING)
             return True
         taken: bool = await connection.fetchval(
             "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", f"prefect-server towel {name}"
         )
+        await connection.execute(_NOTHING)
         if taken:
             self._held.add(name)
         return taken

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -211,6 +211,41 @@ async def test_one_of_several_towels_runs_a_loop(context: ActionContext, databas
         assert (first.passes, second.passes) == (3, 1)
         await held.release()
         await waiting.release()
+
+
+async def test_three_towels_make_each_pass_once(context: ActionContext, database_url: str) -> None:
+    """demands.md 38: per interval one pass of each loop in total, whichever towel ticks first."""
+    names = ("one", "two", "three")
+    async with AsyncExitStack() as stack:
+        runners: list[Runner] = []
+        loops = [[Probe(name=name) for name in names] for _ in range(3)]
+        for own in loops:
+            leases = Leases(await stack.enter_async_context(lease_database(database_url)))
+            stack.push_async_callback(leases.release)
+            runners.append(runner_of(context, leases, *own))
+        for interval in range(3):
+            order = runners[interval:] + runners[:interval]
+            await asyncio.gather(*(runner.tick(loop) for runner in order for loop in loops[runners.index(runner)]))
+            for index in range(len(names)):
+                assert sum(own[index].passes for own in loops) == interval + 1
+        leaders = [[loop["leader"] for loop in runner.health().values()] for runner in runners]
+        assert [sum(column) for column in zip(*leaders, strict=True)] == [1, 1, 1]
+
+
+async def test_a_held_lease_is_in_nobodys_way(leases: Leases, database_url: str) -> None:
+    """Its transaction idles without a snapshot: nothing keeps dead rows, and an index can be built meanwhile."""
+    for _ in range(2):
+        assert await leases.hold("x")
+    async with connected(database_url) as connection:
+        [held] = await connection.fetch(
+            "SELECT state, backend_xmin, backend_xid FROM pg_stat_activity JOIN pg_locks USING (pid)"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        assert tuple(held) == ("idle in transaction", None, None)
+        await connection.execute("SET statement_timeout = '20s'")
+        await connection.execute("CREATE INDEX CONCURRENTLY ix_test_of_the_lease ON log (name)")
+        await connection.execute("DROP INDEX CONCURRENTLY ix_test_of_the_lease")
+    assert await leases.hold("x")
 
 
 async def test_a_leader_that_loses_its_connection_loses_the_lock(context: ActionContext, database_url: str) -> None:
