@@ -183,7 +183,7 @@ async def check_cached(server: Server, ids: Mapping[str, str]) -> None:
 @pytest.mark.parametrize("children", [1000])
 async def test_a_task_is_mapped(server: Server, client: PrefectClient, project: str, children: int) -> None:
     """A task mapped over many items: one child per item, all with their whole history, summed by `mapped_children`."""
-    told = await client.answers("mapped.py", project, str(children), env=BEATING_THREAD, seconds=120)
+    told = await client.answers("mapped.py", project, str(children), env=BEATING_THREAD, seconds=300)
     run_id = UUID(told["run_id"])
     assert told["total"] == sum(range(children)) * 2
     assert await history(server, run_id) == DONE
