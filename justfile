@@ -35,3 +35,7 @@ up:
 # bring the database to the current revision
 migrate:
     prefect-server database upgrade
+
+# measure: `just bench towel` shows what a tick of each loop costs while the tables double
+bench name *options:
+    python -m bench.{{name}} {{options}}

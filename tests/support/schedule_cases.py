@@ -66,6 +66,50 @@ def matrix() -> Iterator[Case]:
                         yield _case(_interval(length, _zoned(anchor + timedelta(minutes=30), zone)), after, 4)
 
 
+def cells() -> Iterator[Case]:
+    """Yield, in every zone around both of its days, what the matrix lacks.
+
+    Dates and half hours that come twice or never, seconds and aliases of cron, short intervals, rules with and without
+    an offset, and clocks that tick together.
+    """
+    for zone, days in SWITCH_DAYS.items():
+        for day in days:
+            midnight = datetime.fromisoformat(day)
+            halves = [_zoned(midnight + timedelta(minutes=30 * number), zone) for number in range(-4, 9)]
+            start = _zoned(midnight - timedelta(days=1, hours=-2, minutes=-30), zone)
+            clocks = [
+                [{"type": "DatesClock", "dates": halves}],
+                *(
+                    [{"type": "CronClock", "cron": cron, "start_date": start}]
+                    for cron in ("0 * * * * 15", "*/15 0-3 * * *", "59 23 * * *", "0 0 * * *", "@daily", "@hourly")
+                ),
+                *([_interval(timedelta(minutes=length), start)] for length in (15, 20, 45, 60)),
+                *(
+                    [
+                        {
+                            "type": "RRuleClock",
+                            "rrule_obj": {"type": "rrule", **_rule("FREQ=HOURLY", midnight, offset, None)},
+                            "start_date": start,
+                        }
+                    ]
+                    for offset in ("", "+00:00", "-05:00")
+                ),
+                [
+                    _interval(timedelta(hours=1), start),
+                    {"type": "CronClock", "cron": "30 * * * *", "start_date": start},
+                ],
+                [
+                    {**_interval(timedelta(hours=1), start), "labels": ["a"]},
+                    {**_interval(timedelta(hours=1), start), "parameter_defaults": {"x": 1}},
+                    {"type": "DatesClock", "dates": halves, "labels": ["a"]},
+                ],
+            ]
+            for hours in (-26, 0, 3):
+                after = (midnight + timedelta(hours=hours, minutes=30)).replace(tzinfo=UTC)
+                for together in clocks:
+                    yield {"document": {"clocks": together}, "after": after.isoformat(), "n": 12}
+
+
 def random_cases(*, seed: int, count: int) -> Iterator[Case]:
     """Yield schedules of one to three clocks of any kind, with filters, adjustments and attributes."""
     maker = _Maker(random.Random(seed))  # noqa: S311 - reproducible, not secret

@@ -18,7 +18,7 @@ from typing import Any
 from zlib import crc32
 
 from server_core.rules.schedules import parse_schedule
-from tests.support.schedule_cases import Case, matrix, random_cases
+from tests.support.schedule_cases import Case, cells, matrix, random_cases
 
 VECTORS = Path(__file__).parents[1] / "unit" / "schedules" / "vectors.jsonl"
 PLAIN: list[Any] = [{}, None]
@@ -55,7 +55,7 @@ def events_of(case: Case) -> list[Any]:
 
 def main() -> None:
     """Write the vectors."""
-    cases = chain(matrix(), random_cases(seed=20_200_308, count=600))
+    cases = chain(matrix(), cells(), random_cases(seed=20_200_308, count=600))
     with VECTORS.open("w") as file:
         for case, events in ask(Path(sys.argv[1]), cases):
             short = [event[0] if event[1:] == PLAIN else event for event in events]

@@ -20,14 +20,15 @@ def is_too_late(run: str, *, now: str) -> str:
     ran before is never too late. With `latest_only` a run is too late once a later event of the same clock (equal
     parameters and labels, told by the end of the key) is due and has a run; one that was cancelled before anybody took
     it does not count. With `skip_after` a run is too late `late_after_seconds` after its time. What cannot be read
-    counts as not set, as in rules.group_settings.
+    counts as not set, as in rules.group_settings. Where no group has a policy, that is asked once per statement.
 
     Args:
         run: name of the table or its alias.
         now: an expression.
     """
     return f"""
-        {run}.auto_scheduled
+        EXISTS (SELECT FROM flow_group WHERE flow_group.{HAS_POLICY})
+        AND {run}.auto_scheduled
         AND {run}.state = 'Scheduled'
         AND {run}.start_time IS NULL
         AND {run}.state_start_time = {run}.scheduled_start_time

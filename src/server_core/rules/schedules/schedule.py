@@ -81,34 +81,35 @@ class Schedule:
                 counts, as in the reference. No other clock ticks at `after`.
         """
         events: list[Event] = []
-        previous: tuple[datetime, Clock] | None = None
+        previous: _Tick | None = None
         first_tick: datetime | None = None
         first_event_tick: datetime | None = None
         seen = 0
         takes_all = not (self.filters or self.or_filters or self.not_filters)
-        for moment, clock in self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive):
+        for tick in self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive):
             if len(events) >= n or seen >= CANDIDATES_PER_EVALUATION:
                 break
-            if previous is not None and _same(previous, (moment, clock)):
+            if tick == previous:
                 continue
-            previous = (moment, clock)
+            previous, moment = tick, tick.moment
             seen += 1
             first_tick = first_tick or moment
             if takes_all or self._passes(moment):
                 first_event_tick = first_event_tick or moment
                 adjusted = reduce(lambda time, adjust: adjust(time), self.adjustments, moment)
-                events.append(_event(adjusted, clock))
+                events.append(_event(adjusted, tick.clock))
                 # The reference compares the next tick with what the adjustments made of this one.
-                previous = (adjusted, clock)
+                previous = _Tick(adjusted, tick.clock)
         until = first_event_tick if len(events) >= n else first_tick
         if until is None:
             return Upcoming(events=events, until=None)
         skips = (clock.skips_at(after) for clock in self.clocks if isinstance(clock, IntervalClock))
         return Upcoming(events=events, until=min([until.astimezone(UTC), *filter(None, skips)]))
 
-    def _ticks(self, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:
+    def _ticks(self, after: datetime, *, inclusive: bool) -> "Iterator[_Tick]":
         streams = [_stamped(clock, after, inclusive=inclusive) for clock in self.clocks]
-        return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda tick: tick[0])
+        # Without a key: which of several ticks of one time comes first is then decided as in the reference.
+        return streams[0] if len(streams) == 1 else heapq.merge(*streams)
 
     def _passes(self, moment: datetime) -> bool:
         return (
@@ -118,18 +119,37 @@ class Schedule:
         )
 
 
-def _stamped(clock: Clock, after: datetime, *, inclusive: bool) -> Iterator[tuple[datetime, Clock]]:
+class _Tick:
+    """A moment of a clock.
+
+    Ticks are ordered by time alone, but equal only if parameters and labels agree too; times of one zone agree by wall
+    clock. A heap of three or more may so turn the order of ticks of one time, as it does in the reference; this decides
+    which of them are neighbours and, if equal, one event.
+    """
+
+    __slots__ = ("clock", "moment")
+
+    def __init__(self, moment: datetime, clock: Clock) -> None:
+        self.moment = moment
+        self.clock = clock
+
+    def __lt__(self, other: "_Tick") -> bool:
+        return self.moment < other.moment
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Tick)
+            and self.moment == other.moment
+            and self.clock.parameter_defaults == other.clock.parameter_defaults
+            and self.clock.labels == other.clock.labels
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _stamped(clock: Clock, after: datetime, *, inclusive: bool) -> Iterator[_Tick]:
     for moment in clock.times(after, inclusive=inclusive):
-        yield moment, clock
-
-
-def _same(one: tuple[datetime, Clock], other: tuple[datetime, Clock]) -> bool:
-    """Two ticks are one event when time, parameters and labels agree; times of one zone agree by wall clock."""
-    return (
-        one[0] == other[0]
-        and one[1].parameter_defaults == other[1].parameter_defaults
-        and one[1].labels == other[1].labels
-    )
+        yield _Tick(moment, clock)
 
 
 def _event(moment: datetime, clock: Clock) -> Event:
