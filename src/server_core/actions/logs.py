@@ -5,7 +5,6 @@ it is lost too. Nothing a line holds may therefore refuse its batch: what can be
 batch whose answer was lost comes again: a line is stored once however often it is sent (rules.logs).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,12 +74,12 @@ async def write_logs_in(
         InvalidInput: a level is not one of LEVELS.
     """
     now = context.clock()
-    places: Counter[tuple[UUID, datetime]] = Counter()
+    places: dict[tuple[int, datetime], int] = {}
     lines = [line for line in (_line(entry, now, places) for entry in logs) if line is not None]
     return await store.insert_logs(session, logs=lines, overdue_before=overdue_before) if lines else []
 
 
-def _line(entry: LogEntry, now: datetime, places: Counter[tuple[UUID, datetime]]) -> store.NewLog | None:
+def _line(entry: LogEntry, now: datetime, places: dict[tuple[int, datetime], int]) -> store.NewLog | None:
     """Return a line as it is stored, or None if it cannot be; `places` counts the lines of a run at one time."""
     level = entry.level or "INFO"
     if level not in LEVELS:
@@ -94,8 +93,9 @@ def _line(entry: LogEntry, now: datetime, places: Counter[tuple[UUID, datetime]]
     timestamp = entry.timestamp or now
     name = None if entry.name is None else storable_text(entry.name)
     message = None if entry.message is None else storable_text(entry.message[:MESSAGE_LIMIT])
-    place = places[entry.flow_run_id, timestamp]
-    places[entry.flow_run_id, timestamp] += 1
+    moment = (entry.flow_run_id.int, timestamp)
+    place = places.get(moment, 0)
+    places[moment] = place + 1
     return store.NewLog(
         id=random_line_id(place)
         if entry.timestamp is None

@@ -59,6 +59,7 @@ flow_run = Table(
         "scheduled_start_time",
         postgresql_where=text("auto_scheduled AND state = 'Scheduled'"),
     ),
+    Index("ix_flow_run_created", "created"),
     Index("ix_flow_run_running", "tenant_id", postgresql_where=text("state = 'Running'")),
 )
 
@@ -86,5 +87,6 @@ task_run = Table(
     Column("name", VARCHAR),
     UniqueConstraint("flow_run_id", "task_id", "map_index", name="task_run_unique_identifier_key"),
     trigram_index("ix_task_run_name_trgm", "name", where="name IS NOT NULL"),
+    Index("ix_task_run_flow_run_id_state", "flow_run_id", "state"),
     Index("ix_task_run_queue", "flow_run_id", "state_start_time", postgresql_where=WAITING),
 )

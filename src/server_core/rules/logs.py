@@ -13,6 +13,7 @@ from uuid import UUID
 
 _PLACE_BYTES = 3
 _HASH_BYTES = 16 - _PLACE_BYTES
+_LAST_PLACE = (1 << 8 * _PLACE_BYTES) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _FIELDS = 0xF000 << 64 | 0xC000 << 48
@@ -38,8 +39,11 @@ def line_id(
         place: how many lines of the flow run with this very time stand before it in its batch. Lines that are equal in
             all else differ in it; and it leads the id, so that lines of one time are in order of id as they were sent.
     """
-    head = (flow_run_id.hex, task_run_id and task_run_id.hex, str(timestamp - _EPOCH), str(place))
-    content = "\0".join("-" if text is None else f"+{text}" for text in (*head, *texts))
+    since = timestamp - _EPOCH
+    head = (
+        f"{flow_run_id.int} {task_run_id and task_run_id.int} {since.days} {since.seconds} {since.microseconds} {place}"
+    )
+    content = head + "".join(["\0-" if text is None else "\0+" + text for text in texts])
     return _id(place, blake2b(content.encode(), digest_size=_HASH_BYTES).digest())
 
 
@@ -49,5 +53,5 @@ def random_line_id(place: int) -> UUID:
 
 
 def _id(place: int, rest: bytes) -> UUID:
-    leading = min(place, (1 << 8 * _PLACE_BYTES) - 1).to_bytes(_PLACE_BYTES, "big")
-    return UUID(int=int.from_bytes(leading + rest, "big") & ~_FIELDS | _CUSTOM)
+    number = min(place, _LAST_PLACE) << 8 * _HASH_BYTES | int.from_bytes(rest, "big")
+    return UUID(int=number & ~_FIELDS | _CUSTOM)
