@@ -65,6 +65,25 @@ async def test_a_service_without_a_database_says_so(machine: Machine) -> None:
     assert process.lines[-1].startswith("prefect-server: There is no database: set PREFECT_SERVER__DATABASE__")
 
 
+async def test_loops_that_are_not_there_are_refused(machine: Machine, database_url: str) -> None:
+    machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
+    process = await machine.run("services", "towel", "--port", "0", "--loops", "lazarus,ui")
+    assert await process.wait() == 1
+    assert process.lines[-1].startswith("prefect-server: Unknown loop ui; the loops are scheduler, lazarus, zombie_kil")
+    process = await machine.run("services", "data", "--port", "0", "--loops", "lazarus")
+    assert await process.wait() == 1
+    assert process.lines[-1] == "prefect-server: --loops is for the towel; data has none."
+
+
+async def test_dev_services_runs_the_loops_that_are_named(machine: Machine, database_url: str) -> None:
+    machine.environ = ports() | {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
+    services = await machine.run("dev", "services", "-i", "lazarus,zombie_killer")
+    url = (await services.line(r"towel \| .*ready at (\S+)"))[1]
+    async with httpx.AsyncClient() as client:
+        assert list((await client.get(f"{url}/health")).json()["loops"]) == ["lazarus", "zombie_killer"]
+    assert await services.stop(seconds=10) == 0
+
+
 async def test_a_tenant_is_created_once_per_slug(machine: Machine, database_url: str) -> None:
     machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
     made = [await machine.run("tenant", "create", *words) for words in (["My Team"], ["Other", "--slug", "other"])]

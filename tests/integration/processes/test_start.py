@@ -54,6 +54,9 @@ async def test_it_serves_and_keeps_what_it_stored(machine: Machine) -> None:
     assert "prefect backend server" in process.output
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/health")).json()["status"] == "ok"
+        loops = (await client.get(f"{url}/towel/health")).json()["loops"]
+        assert {"scheduler", "lazarus", "zombie_killer"} <= set(loops)
+        assert 'prefect_server_loop_leader{loop="lazarus"}' in (await client.get(f"{url}/metrics")).text
     tenants = (await graphql(url, "{ tenant { id slug } }"))["tenant"]
     assert [tenant["slug"] for tenant in tenants] == ["default"]
     created = await graphql(url, CREATE, input={"tenant_id": tenants[0]["id"], "name": "kept"})
