@@ -148,13 +148,13 @@ async def test_what_people_made_or_moved_is_never_late(context: ActionContext, d
 async def test_clocks_with_parameters_of_their_own_are_streams_of_their_own(
     context: ActionContext, database: Database
 ) -> None:
-    flow = await active(database, interval(), interval(parameter_defaults={"x": 1}), interval(labels=[]))
+    flow = await active(database, interval(parameter_defaults={"x": 1}), interval(labels=[]))
     later = await plan_a_day(context, flow, LATEST_ONLY)
     found = await queue(later, flow)
     await Scheduler().run_once(later)
     assert await queue(later, flow) == found
     runs = {run["id"]: run for run in await runs_of(database, flow)}
-    assert sorted(str(runs[id]["parameters"]) for id in found) == ["{'x': 1}", "{}", "{}"]
+    assert sorted(str(runs[id]["parameters"]) for id in found) == ["{'x': 1}", "{}"]
     assert len({runs[id]["scheduled_start_time"] for id in found}) == 1
 
 
