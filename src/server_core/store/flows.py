@@ -8,6 +8,7 @@ from uuid import UUID
 
 from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.flow_document import Flow
+from server_core.store.removal import is_kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +46,12 @@ async def find_version_group(session: ReadSession, *, project_id: UUID, name: st
     What is being deleted does not count, here and below: it is as good as gone.
     """
     version_group_id: str | None = await session.fetch_value(
-        """
+        f"""
         SELECT version_group_id FROM flow
-        WHERE project_id = $1 AND name = $2 AND id NOT IN (SELECT id FROM pending_removal)
+        WHERE project_id = $1 AND name = $2 AND {is_kept("flow.id")}
         ORDER BY created DESC, version DESC
         LIMIT 1
-        """,
+        """,  # noqa: S608 - made of constants
         project_id,
         name,
     )
@@ -60,11 +61,11 @@ async def find_version_group(session: ReadSession, *, project_id: UUID, name: st
 async def next_version(session: ReadSession, *, tenant_id: UUID, version_group_id: str) -> int:
     """Return one more than the highest version of a version group, archived flows included."""
     version: int = await session.fetch_value(
-        """
+        f"""
         SELECT coalesce(max(version), 0) + 1
         FROM flow
-        WHERE version_group_id = $2 AND tenant_id = $1 AND id NOT IN (SELECT id FROM pending_removal)
-        """,
+        WHERE version_group_id = $2 AND tenant_id = $1 AND {is_kept("flow.id")}
+        """,  # noqa: S608 - made of constants
         tenant_id,
         version_group_id,
     )
@@ -124,12 +125,12 @@ async def insert_flow(
 async def lock_flow(session: WriteSession, *, flow_id: UUID) -> FlowHome | None:
     """Return a flow, or None, and make other verbs on it wait until this transaction ends."""
     row = await session.fetch_row(
-        """
+        f"""
         SELECT id, tenant_id, flow_group_id, name
         FROM flow
-        WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)
+        WHERE id = $1 AND {is_kept("flow.id")}
         FOR NO KEY UPDATE
-        """,
+        """,  # noqa: S608 - made of constants
         flow_id,
     )
     return None if row is None else FlowHome(**row)
@@ -138,12 +139,12 @@ async def lock_flow(session: WriteSession, *, flow_id: UUID) -> FlowHome | None:
 async def lock_flows(session: WriteSession, *, flow_ids: Sequence[UUID]) -> list[UUID]:
     """Return those of some flows that exist, and make other verbs on them wait; all in one order, so none deadlocks."""
     rows = await session.fetch(
-        """
+        f"""
         SELECT id FROM flow
-        WHERE id = ANY($1::uuid[]) AND id NOT IN (SELECT id FROM pending_removal)
+        WHERE id = ANY($1::uuid[]) AND {is_kept("flow.id")}
         ORDER BY id
         FOR NO KEY UPDATE
-        """,
+        """,  # noqa: S608 - made of constants
         flow_ids,
     )
     return [row["id"] for row in rows]

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from server_core.db.session import WriteSession
+from server_core.store.removal import is_kept
 
 
 async def insert_project(session: WriteSession, *, tenant_id: UUID, name: str, description: str | None) -> UUID:
@@ -19,14 +20,16 @@ async def insert_project(session: WriteSession, *, tenant_id: UUID, name: str, d
 async def update_project_name(session: WriteSession, *, project_id: UUID, name: str) -> int:
     """Set the name; return how many rows matched."""
     return await session.execute(
-        "UPDATE project SET name = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)", project_id, name
+        f"UPDATE project SET name = $2 WHERE id = $1 AND {is_kept('project.id')}",  # noqa: S608 - made of constants
+        project_id,
+        name,
     )
 
 
 async def update_project_description(session: WriteSession, *, project_id: UUID, description: str | None) -> int:
     """Set or clear the description; return how many rows matched."""
     return await session.execute(
-        "UPDATE project SET description = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)",
+        f"UPDATE project SET description = $2 WHERE id = $1 AND {is_kept('project.id')}",  # noqa: S608 - made of constants
         project_id,
         description,
     )

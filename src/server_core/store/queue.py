@@ -7,6 +7,7 @@ from uuid import UUID
 from server_core.db.session import WriteSession
 from server_core.states import SCHEDULED
 from server_core.store.lateness import is_too_late
+from server_core.store.removal import is_kept
 
 _DUE = ", ".join(f"'{name}'" for name in sorted(SCHEDULED))
 
@@ -16,8 +17,8 @@ def _open_to_asker(run: str) -> str:
     return f"""
             CASE WHEN asked.labels = '{{}}' THEN {run}.labels = '[]'
             ELSE {run}.labels <> '[]' AND {run}.labels <@ to_jsonb(asked.labels) END
-            AND {run}.flow_id NOT IN (SELECT id FROM pending_removal)
-            AND {run}.id NOT IN (SELECT id FROM pending_removal)"""  # noqa: S608 - names from code
+            AND {is_kept(f"{run}.flow_id")}
+            AND {is_kept(f"{run}.id")}"""
 
 
 # Per first label that a run may have, the index ix_flow_run_queue gives the runs in order of their start, so that the

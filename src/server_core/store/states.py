@@ -16,6 +16,7 @@ from server_core.states import FINISHED, WAITING, State
 from server_core.store.entries import entry_arguments, entry_source, first_column_matches
 from server_core.store.hook_outbox import queue_events
 from server_core.store.life import is_overdue
+from server_core.store.removal import is_kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,8 +221,8 @@ run AS (
     SELECT id, tenant_id, flow_id, name, version, state, ctid AS place
     FROM flow_run
     WHERE {matches}
-        AND id NOT IN (SELECT id FROM pending_removal)
-        AND flow_id NOT IN (SELECT id FROM pending_removal)
+        AND {is_kept("flow_run.id")}
+        AND {is_kept("flow_run.flow_id")}
     ORDER BY id
     FOR NO KEY UPDATE
 ),{locking if versioned else ""}

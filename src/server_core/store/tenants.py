@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from server_core.db.session import ReadSession, WriteSession
+from server_core.store.removal import is_kept
 
 
 async def insert_tenant(session: WriteSession, *, name: str, slug: str) -> UUID:
@@ -17,13 +18,13 @@ async def insert_tenant(session: WriteSession, *, name: str, slug: str) -> UUID:
 async def find_default_tenant(session: ReadSession, *, slug: str) -> UUID | None:
     """Return the tenant of a slug, else the oldest one, else None."""
     tenant_id: UUID | None = await session.fetch_value(
-        """
+        f"""
         SELECT id
         FROM tenant
-        WHERE id NOT IN (SELECT id FROM pending_removal)
+        WHERE {is_kept("tenant.id")}
         ORDER BY (slug = $1) DESC, created, id
         LIMIT 1
-        """,
+        """,  # noqa: S608 - made of constants
         slug,
     )
     return tenant_id
@@ -38,24 +39,28 @@ async def find_tenant_by_slug(session: ReadSession, *, slug: str) -> UUID | None
 async def update_tenant_name(session: WriteSession, *, tenant_id: UUID, name: str) -> int:
     """Set the name; return how many rows matched."""
     return await session.execute(
-        "UPDATE tenant SET name = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)", tenant_id, name
+        f"UPDATE tenant SET name = $2 WHERE id = $1 AND {is_kept('tenant.id')}",  # noqa: S608 - made of constants
+        tenant_id,
+        name,
     )
 
 
 async def update_tenant_slug(session: WriteSession, *, tenant_id: UUID, slug: str) -> int:
     """Set the slug; return how many rows matched."""
     return await session.execute(
-        "UPDATE tenant SET slug = $2 WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)", tenant_id, slug
+        f"UPDATE tenant SET slug = $2 WHERE id = $1 AND {is_kept('tenant.id')}",  # noqa: S608 - made of constants
+        tenant_id,
+        slug,
     )
 
 
 async def merge_tenant_settings(session: WriteSession, *, tenant_id: UUID, settings: dict[str, Any]) -> int:
     """Overlay top-level keys on the settings; return how many rows matched."""
     return await session.execute(
-        """
+        f"""
         UPDATE tenant SET settings = settings || $2::jsonb
-        WHERE id = $1 AND id NOT IN (SELECT id FROM pending_removal)
-        """,
+        WHERE id = $1 AND {is_kept("tenant.id")}
+        """,  # noqa: S608 - made of constants
         tenant_id,
         settings,
     )

@@ -212,7 +212,10 @@ def rows_read(node: dict[str, Any]) -> float:
 
 
 async def test_a_poll_reads_what_it_answers(context: ActionContext, database: Database, flow: Flow) -> None:
-    """§2.8, demand 14: runs that nobody can take, are planned for later or are over cost a poll nothing."""
+    """§2.8, demand 14: runs that nobody can take, are planned for later or are over cost a poll nothing.
+
+    Nor does what is being deleted, however much that is.
+    """
     run = await create_flow_run(context, flow_id=flow.id, labels=["a", "b"])
     running = await create_flow_run(context, flow_id=flow.id, labels=["a"])
     await set_state(context, running, type="Running")
@@ -241,7 +244,11 @@ async def test_a_poll_reads_what_it_answers(context: ActionContext, database: Da
         """,
         *(flow.task_ids[0], NOW),
     )
-    await execute(database, "ANALYZE flow_run, task_run")
+    await execute(
+        database,
+        "INSERT INTO pending_removal (id, kind) SELECT gen_random_uuid(), 'flow' FROM generate_series(1, 4000)",
+    )
+    await execute(database, "ANALYZE flow_run, task_run, pending_removal")
     assert await get_runs_in_queue(context, tenant_id=flow.tenant_id, labels=["a", "b"]) == [run, running]
     asked = (flow.tenant_id, datetime.now(UTC), ["a", "b"], 25, datetime.now(UTC), None)
     async with database.read() as session:
