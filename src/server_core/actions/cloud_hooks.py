@@ -12,7 +12,7 @@ from coolname import generate_slug
 
 from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.context import ActionContext
-from server_core.actions.hook_delivery import describe, read_hook
+from server_core.actions.hook_attempts import describe
 from server_core.db.session import ReadSession
 from server_core.errors import InvalidInput, NotFound, ServerError
 from server_core.rules import cloud_hooks as rules
@@ -136,7 +136,7 @@ async def test_cloud_hook(
                 if flow_run_id is None
                 else await _real_event(session, context, flow_run_id, state_type)
             )
-        statuses = await context.hook_delivery.deliver(hook, event)
+        statuses = await context.hook_delivery.sender.deliver(hook, event)
     except Exception as error:
         if not isinstance(error, ServerError):
             logger.warning("cloud hook %s: test failed: %s", cloud_hook_id, describe(error))
@@ -151,7 +151,7 @@ async def _load_hook(session: ReadSession, cloud_hook_id: UUID) -> rules.CloudHo
     row = await store.find_cloud_hook(session, cloud_hook_id=cloud_hook_id)
     if row is None:
         raise NotFound(f"Cloud hook {cloud_hook_id} not found.")
-    return read_hook(row)
+    return rules.CloudHook(**{**row, "states": row["states"] or ()})
 
 
 def _made_up_event(context: ActionContext, hook: rules.CloudHook, state_type: str) -> hook_events.Event:

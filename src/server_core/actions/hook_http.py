@@ -1,4 +1,4 @@
-"""Sends one request of a cloud hook and returns the receiver's answer. Called by actions/hook_delivery.
+"""Sends one request of a cloud hook and returns the receiver's answer. Called by actions/hook_attempts.
 
 Redirects are not followed and bodies not read. With `forbid_private` every connection, whatever made it necessary, goes
 to an address that was looked up and judged just before: a name that leads elsewhere a moment later gains nothing.
@@ -14,6 +14,9 @@ import httpx
 
 from server_core.rules.hook_events import Delivery
 from server_core.rules.hook_targets import DEFAULT_PORTS, Address, check_url, literal_address, refuse_forbidden
+
+LOOKUP_SECONDS = 5.0
+"""How long a hook that is made waits for its name to be looked up."""
 
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 """Returns the addresses of a name, best first; raises OSError when there are none."""
@@ -160,6 +163,3 @@ class HookClient:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
             self._client = httpx.AsyncClient(transport=transport, limits=limits)
         return self._client
-
-
-LOOKUP_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""Decides what follows from an attempt to tell a hook's receiver. Called by actions/hook_delivery.
+"""Decides what follows from an attempt to tell a hook's receiver. Called by actions/hook_attempts.
 
 Pure. Every status below 400 is a delivery: redirects are not followed, and some receivers answer with one after they
 took the event. What may pass is tried again (408, 425, 429, 5xx, a network that fails); every other status is the

@@ -1,4 +1,4 @@
-"""Turns a state change into what the receivers of cloud hooks are sent. Called by actions/hook_delivery.
+"""Turns a state change into what the receivers of cloud hooks are sent. Called by actions/hook_attempts.
 
 Pure: events come in as values, requests and message contents go out as values (actions.md §7.3).
 """

@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from server_core.actions import cloud_hooks
 from server_core.actions.context import ActionContext
 from server_core.actions.hook_delivery import HookDelivery
+from server_core.actions.hook_http import HookClient
 from server_core.actions.states import FlowRunStateInput, set_flow_run_states
+from server_core.config import HookSettings
 from server_core.db.session import Database
+from tests.support.receiver import LeadsTo, Receiver
 from tests.support.rows import fetch_all
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -55,6 +60,21 @@ class Time:
         self.now += timedelta(**amount)
 
 
+class Unplugged(httpx.AsyncBaseTransport):
+    """Reaches a receiver, but for hosts that are unplugged; they are kept in `tried`."""
+
+    def __init__(self, receiver: Receiver, *hosts: str) -> None:
+        self._inner = LeadsTo(receiver)
+        self.hosts = set(hosts)
+        self.tried: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host in self.hosts:
+            self.tried.append(request.url.host)
+            raise httpx.ConnectError("unplugged")
+        return await self._inner.handle_async_request(request)
+
+
 async def another_run(database: Database, run: Run, name: str = "calm-owl") -> Run:
     """Insert a further run of the same flow, Running at version 4."""
     async with database.transaction() as session:
@@ -91,6 +111,26 @@ def worker(context: ActionContext) -> HookDelivery:
     """Return the hook delivery of a context."""
     assert context.hook_delivery is not None
     return context.hook_delivery
+
+
+def another_worker(
+    context: ActionContext,
+    transport: httpx.AsyncBaseTransport,
+    time: Time,
+    *,
+    grace_seconds: float = 2.5,
+    **settings: Any,
+) -> HookDelivery:
+    """Return a worker as another process has one."""
+    return HookDelivery(
+        context.database,
+        api_url=context.settings.api.url,
+        settings=HookSettings(**settings),
+        client=HookClient(transport=transport),
+        clock=time,
+        chance=lambda: 0.5,
+        grace_seconds=grace_seconds,
+    )
 
 
 async def tell(context: ActionContext, run: Run, *states: str, message: str | None = "because") -> None:
