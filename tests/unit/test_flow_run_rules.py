@@ -69,6 +69,20 @@ def test_run_config_is_taken_whole() -> None:
     assert resolve_run_config(run_config=None, group_run_config=None, flow_run_config=None) is None
 
 
+@pytest.mark.parametrize("stored", [5, "x", True, ["labels"]])
+def test_stored_values_that_are_no_objects_are_named(stored: Any) -> None:
+    """A group's run config is stored as it comes (§2.5); a run that would take it is refused with a reason."""
+    sources = ("run_config", "group_run_config", "flow_run_config")
+    for source in sources:
+        with pytest.raises(InvalidInput, match="run config must be a JSON object"):
+            resolve_run_config(**{**dict.fromkeys(sources), source: stored})
+    for source in (*sources, "flow_environment"):
+        with pytest.raises(InvalidInput, match="must be a JSON object"):
+            resolve_labels(**{**NOTHING, source: stored})
+    with pytest.raises(InvalidInput, match="default parameters must be a JSON object"):
+        resolve_parameters(flow_parameters=[], group_defaults=stored, given=None)
+
+
 def declared(name: str, *, default: Any = None, required: bool = False) -> dict[str, Any]:
     return {"name": name, "slug": name, "default": default, "required": required}
 

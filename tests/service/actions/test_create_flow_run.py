@@ -82,6 +82,18 @@ async def test_flow_and_group_fill_in(context: ActionContext, database: Database
     assert run["name"]
 
 
+async def test_a_group_whose_run_config_is_no_object_is_told_so(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """§2.5 stores it unvalidated: that must not become an internal error of the runs made with it (§0.3)."""
+    await execute(database, "UPDATE flow_group SET run_config = '5' WHERE id = $1", flow.flow_group_id)
+    for labels in (None, ["a"]):
+        with pytest.raises(InvalidInput, match="flow group's run config must be a JSON object"):
+            await create_flow_run(context, flow_id=flow.id, labels=labels)
+    run_id = await create_flow_run(context, flow_id=flow.id, run_config={"labels": ["a"]})
+    assert (await fetch_one(database, "flow_run", run_id))["labels"] == ["a"]
+
+
 async def test_a_version_group_names_its_newest_unarchived_flow(context: ActionContext, database: Database) -> None:
     group = str(uuid4())
     old = await make_flow(database, version_group_id=group, version=1)
