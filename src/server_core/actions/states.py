@@ -18,7 +18,7 @@ from server_core.db.session import Row, WriteSession
 from server_core.errors import NotFound, ServerError, StateUpdateFailed, VersionLocked
 from server_core.rules import states as rules
 from server_core.states import State, make_state, parse_state
-from server_core.store import states as store
+from server_core.store import flow_run_states, task_run_states
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +144,7 @@ async def cancel_flow_run(context: ActionContext, *, flow_run_id: UUID) -> str:
     """
     changes: list[FlowRunStateChange] = []
     async with context.database.transaction() as session:
-        found = await store.lock_flow_runs(session, flow_run_ids=[flow_run_id])
+        found = await flow_run_states.lock_flow_runs(session, flow_run_ids=[flow_run_id])
         if flow_run_id not in found:
             raise NotFound(f"Flow run {flow_run_id} not found.")
         current = found[flow_run_id]
@@ -175,7 +175,7 @@ async def write_flow_run_states(
         Per entry, in order: the change, or why the entry was refused; a refused entry leaves no trace.
     """
     if any(rules.takes_submission(each.state) for each in states):
-        await store.lock_flow_runs(session, flow_run_ids=[each.flow_run_id for each in states])
+        await flow_run_states.lock_flow_runs(session, flow_run_ids=[each.flow_run_id for each in states])
     outcomes: dict[int, FlowRunStateChange | StateUpdateFailed] = {}
     for positions in _waves_of_flow_runs(states):
         wave = [states[position] for position in positions]
@@ -188,7 +188,7 @@ async def write_flow_run_states(
         if rules.cancels_task_runs(each.state) and isinstance(outcomes[position], FlowRunStateChange):
             cancelled.setdefault(each.flow_run_id, each.state)
     if cancelled:
-        await store.cancel_task_runs(session, states=list(cancelled.items()), now=context.clock())
+        await task_run_states.cancel_task_runs(session, states=list(cancelled.items()), now=context.clock())
     return [outcomes[position] for position in range(len(states))]
 
 
@@ -212,7 +212,7 @@ async def write_task_run_states(
     outcomes: dict[int, TaskRunStateChange | StateUpdateFailed] = {}
     waves = _waves_of_task_runs(states)
     if len(waves) > 1:
-        await store.hold_flow_runs_of(session, task_run_ids=[each.task_run_id for each in states])
+        await task_run_states.hold_flow_runs_of(session, task_run_ids=[each.task_run_id for each in states])
     for positions in waves:
         wave = [states[position] for position in positions]
         written = await _insert_task_run_states(session, context, wave, overdue_before=overdue_before)
@@ -249,7 +249,7 @@ async def _insert_flow_run_states(
     """Write states by one statement, without what a cancellation does; None: it has to be done under lock_flow_runs."""
     now = context.clock()
     entries = [
-        store.FlowRunEntry(
+        flow_run_states.FlowRunEntry(
             flow_run_id=each.flow_run_id,
             state_id=uuid4(),
             state=each.state,
@@ -259,7 +259,7 @@ async def _insert_flow_run_states(
         )
         for each in states
     ]
-    rows = await store.insert_flow_run_states(
+    rows = await flow_run_states.insert_flow_run_states(
         session, entries=entries, now=now, held_since=now - rules.SUBMISSION_HOLD, agent_id=agent_id
     )
     if rows is None:
@@ -277,7 +277,7 @@ async def _insert_task_run_states(
     """Write states by one statement."""
     carried = rules.carry_cached_inputs([(each.task_run_id, each.state) for each in states])
     entries = [
-        store.TaskRunEntry(
+        task_run_states.TaskRunEntry(
             task_run_id=each.task_run_id,
             state_id=uuid4(),
             state=state,
@@ -288,7 +288,7 @@ async def _insert_task_run_states(
         )
         for each, state in zip(states, carried, strict=True)
     ]
-    rows = await store.insert_task_run_states(
+    rows = await task_run_states.insert_task_run_states(
         session, entries=entries, now=context.clock(), overdue_before=overdue_before
     )
     return [
@@ -309,7 +309,7 @@ def _waves_of_task_runs(states: Sequence[TaskRunStateWrite]) -> list[list[int]]:
     return rules.waves([(each.task_run_id, each.version is not None) for each in states])
 
 
-def _flow_run_outcome(entry: store.FlowRunEntry, row: Row) -> FlowRunStateChange | StateUpdateFailed:
+def _flow_run_outcome(entry: flow_run_states.FlowRunEntry, row: Row) -> FlowRunStateChange | StateUpdateFailed:
     if row["version"] is None:
         return rules.refuse_flow_run(entry.flow_run_id, known=row["known"], stale=row["stale"])
     return FlowRunStateChange(

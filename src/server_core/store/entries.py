@@ -7,7 +7,24 @@ otherwise, and Postgres keeps one plan.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
+
+from server_core.states import State
+
+STATE_COLUMNS: Final = (
+    ("state_id", "uuid"),
+    ("state", "text"),
+    ("message", "text"),
+    ("start_time", "timestamptz"),
+    ("document", "text"),
+)
+"""Names and types of what state_values returns."""
+
+
+def state_values(state_id: UUID, state: State) -> tuple[Any, ...]:
+    """Return a state as the values of STATE_COLUMNS."""
+    return (state_id, state.name, state.message, state.start_time, state.text)
 
 
 def entry_source(columns: Sequence[tuple[str, str]], *, single: bool) -> str:

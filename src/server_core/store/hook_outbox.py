@@ -1,6 +1,6 @@
 """Rows of `cloud_hook_delivery`: events that wait to be told to a hook's receiver, and what became of them.
 
-They are written by the statements that write states (store/states, store/runs), claimed and finished by
+They are written by the statements that write states (store/flow_run_states, store/runs), claimed and finished by
 actions.hook_delivery. `next_attempt` is when a row is due: for one that is being sent, when its lease ends; for a
 finished one, null.
 """
