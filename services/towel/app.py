@@ -4,7 +4,7 @@ Called by the CLI and `__main__`. The whole server in one process shows the same
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -39,7 +39,14 @@ DEBUG_VARIABLE = "PREFECT__LOOP_SERVICE__DEBUG_MODE"
 
 DEBUG_SECONDS = 1.0
 
-LOOPS: Sequence[Loop] = (Scheduler(), Lazarus(), ZombieKiller(), Removal(), Retention())
+LOOPS: Mapping[str, Callable[[], Loop]] = {
+    "scheduler": Scheduler,
+    "lazarus": Lazarus,
+    "zombie_killer": ZombieKiller,
+    "removal": Removal,
+    "retention": Retention,
+}
+"""How each loop is made, by name. Every towel has its own: some remember where they are."""
 
 
 class Towel:
@@ -48,7 +55,7 @@ class Towel:
     Args:
         settings: intervals and limits.
         dsn: the database.
-        loops: what to run.
+        loops: what to run; None: all.
         registry: of the process's metrics; None: one that nobody reads.
         clock: returns the current time.
         interval_seconds: the interval of every loop; None: each its own.
@@ -59,7 +66,7 @@ class Towel:
         settings: Settings,
         dsn: str,
         *,
-        loops: Sequence[Loop] = LOOPS,
+        loops: Sequence[Loop] | None = None,
         registry: CollectorRegistry | None = None,
         clock: Clock = utc_now,
         interval_seconds: float | None = None,
@@ -69,11 +76,11 @@ class Towel:
         self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
         context = ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks)
         period = timedelta(seconds=settings.towel.heartbeat_timeout_seconds)
+        self.loops = select_loops(None) if loops is None else loops
         # With a timeout shorter than the intervals, the time between two ticks must not look like an outage.
-        ticks = interval_seconds or min(loop.interval_seconds(context) for loop in loops)
-        self.loops = loops
+        ticks = interval_seconds or min(loop.interval_seconds(context) for loop in self.loops)
         self.runner = Runner(
-            loops,
+            self.loops,
             context,
             leases=Leases(self._lease_database),
             grace=Grace(max(period, timedelta(seconds=ticks * 3))),
@@ -150,7 +157,7 @@ def create_app(towel: Towel, registry: CollectorRegistry) -> Starlette:
 
 def loop_names() -> list[str]:
     """Return the names of all loops, in their order."""
-    return [loop.name for loop in LOOPS]
+    return list(LOOPS)
 
 
 def select_loops(names: str | None) -> list[Loop]:
@@ -160,10 +167,10 @@ def select_loops(names: str | None) -> list[Loop]:
         ConfigError: a name is unknown, or there is none.
     """
     if names is None:
-        return list(LOOPS)
+        return [make() for make in LOOPS.values()]
     wanted = {name.strip() for name in names.split(",") if name.strip()}
     unknown = sorted(wanted.difference(loop_names()))
     if unknown or not wanted:
         what = f"Unknown loop {', '.join(unknown)}" if unknown else "No loop is named"
         raise ConfigError(f"{what}; the loops are {', '.join(loop_names())}.")
-    return [loop for loop in LOOPS if loop.name in wanted]
+    return [make() for name, make in LOOPS.items() if name in wanted]

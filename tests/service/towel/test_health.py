@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from server_core.config import DatabaseSettings, Settings, TowelSettings
 from server_core.errors import ConfigError
-from services.towel.app import LOOPS, Towel, create_app, create_towel, loop_names
+from services.towel.app import Towel, create_app, create_towel, loop_names, select_loops
 from tests.service.towel.test_runner import Probe, Time
 
 SETTINGS = Settings(database=DatabaseSettings(pool_size=2))
@@ -63,7 +63,14 @@ def test_loops_are_chosen_by_name(names: str | None, run: list[str]) -> None:
     towel = create_towel(replace(SETTINGS, towel=TowelSettings(loops=names)), "postgresql://x/y", environ={})
     assert [loop.name for loop in towel.loops] == run
     assert list(towel.runner.intervals) == run
-    assert [loop.name for loop in LOOPS][:3] == ["scheduler", "lazarus", "zombie_killer"]
+
+
+def test_every_towel_has_loops_of_its_own() -> None:
+    """The scheduler and retention remember where they are; each answers to the name that it is chosen by."""
+    assert loop_names()[:3] == ["scheduler", "lazarus", "zombie_killer"]
+    loops, others = select_loops(None), select_loops(None)
+    assert [loop.name for loop in loops] == loop_names()
+    assert not any(one is other for one, other in zip(loops, others, strict=True))
 
 
 @pytest.mark.parametrize(("names", "said"), [("lazarus,ui", "Unknown loop ui"), ("", "No loop is named")])
