@@ -46,7 +46,6 @@ def upgrade() -> None:
     op.create_index(f"ix_{TABLE}_next_attempt", TABLE, ["next_attempt"], postgresql_where=waiting)
     over = sa.text("finished IS NOT NULL")
     op.create_index(f"ix_{TABLE}_finished", TABLE, ["finished"], postgresql_where=over)
-    op.create_index(f"ix_{TABLE}_status", TABLE, ["status"])
 
 
 def downgrade() -> None:

@@ -99,11 +99,6 @@ def value(given: Value) -> Fragment:
     return Fragment((given,))
 
 
-def null_of(type: PgType) -> Fragment:
-    """Return NULL of a type."""
-    return Fragment((f"NULL::{type_name(type)}",))
-
-
 def cast(expression: Fragment, type: PgType) -> Fragment:
     """Return an expression as a value of a type."""
     return Fragment(("(", *expression.parts, f")::{type_name(type)}"))

@@ -45,6 +45,5 @@ cloud_hook_delivery = Table(
     ),
     Index("ix_cloud_hook_delivery_next_attempt", "next_attempt", postgresql_where=text("next_attempt IS NOT NULL")),
     Index("ix_cloud_hook_delivery_finished", "finished", postgresql_where=text("finished IS NOT NULL")),
-    Index("ix_cloud_hook_delivery_status", "status"),
 )
 """Events on their way to a hook's receiver; ours, not the legacy server's. The run may be gone: no key for it."""

@@ -11,14 +11,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from server_core.db.session import ReadSession, Row, WriteSession
+from server_core.db.session import Row, WriteSession
 
 WAITING = "WAITING"
 SENDING = "SENDING"
 DELIVERED = "DELIVERED"
 FAILED = "FAILED"
-
-COUNTED = {WAITING: "waiting", SENDING: "waiting", DELIVERED: "delivered", FAILED: "failed"}
 
 
 def queue_events(source: str, *, now: str) -> str:
@@ -263,11 +261,3 @@ async def give_back(session: WriteSession, *, claimed: Mapping[UUID, int], now: 
 async def remove_finished(session: WriteSession, *, before: datetime, limit: int) -> int:
     """Remove records of deliveries that were over before a time, oldest first; return how many."""
     return await session.execute(REMOVE, before, limit)
-
-
-async def count_deliveries_by_status(session: ReadSession) -> dict[str, int]:
-    """Return how many deliveries are `waiting`, and how many were `delivered` or `failed`, of those still on record."""
-    counts = dict.fromkeys(COUNTED.values(), 0)
-    for row in await session.fetch("SELECT status, count(*) AS count FROM cloud_hook_delivery GROUP BY status"):
-        counts[COUNTED[row["status"]]] += row["count"]
-    return counts

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.states import BUSY
+from server_core.storable import MAX_SECONDS
 
 _BUSY = sorted(BUSY)
 
@@ -39,7 +40,7 @@ def _seconds(key: str) -> str:
     """Return what a group's settings say in seconds, as an interval; NULL for what is no such number."""
     value = f"flow_group.settings ->> '{key}'"
     return f"""CASE WHEN jsonb_typeof(flow_group.settings -> '{key}') = 'number' THEN
-        CASE WHEN ({value})::numeric > 0 AND ({value})::numeric <= 1000000000
+        CASE WHEN ({value})::numeric > 0 AND ({value})::numeric <= {MAX_SECONDS}
         THEN ({value})::float8 * interval '1 second' END END"""
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -10,10 +10,8 @@ from server_core.actions import cloud_hooks
 from server_core.actions.context import ActionContext
 from server_core.actions.runs import FlowRunSpec, create_flow_run, create_flow_runs_in, delete_flow_run
 from server_core.actions.states import FlowRunStateWrite, write_flow_run_states
-from server_core.db.session import Database
 from server_core.errors import StateUpdateFailed
 from server_core.states import make_state
-from server_core.store.hook_outbox import count_deliveries_by_status
 from tests.service.cloud_hooks.world import NOW, Run, another_run, create, deliveries, tell, worker, write
 from tests.support.receiver import Receiver
 from tests.support.recorder import recorded
@@ -165,20 +163,6 @@ async def test_a_state_that_is_being_written_keeps_its_hook(hooked: ActionContex
         assert not deleting.done()
     assert await deleting is True
     assert await deliveries(hooked.database) == []
-
-
-async def test_deliveries_are_counted(hooked: ActionContext, database: Database, run: Run, receiver: Receiver) -> None:
-    """For metrics: those being sent wait still."""
-    hook_id = await create(hooked, run)
-    for status, count in (("WAITING", 1), ("SENDING", 2), ("DELIVERED", 3), ("FAILED", 4)):
-        for _ in range(count):
-            columns = {"tenant_id": run.tenant_id, "flow_run_id": uuid4(), "version": 1, "event": {}, "status": status}
-            await insert(database, "cloud_hook_delivery", cloud_hook_id=hook_id, **columns)
-    async with database.read() as session:
-        assert await count_deliveries_by_status(session) == {"waiting": 3, "delivered": 3, "failed": 4}
-    await execute(database, "DELETE FROM cloud_hook_delivery")
-    async with database.read() as session:
-        assert await count_deliveries_by_status(session) == {"waiting": 0, "delivered": 0, "failed": 0}
 
 
 async def test_a_hook_on_scheduled_is_told_of_every_planned_run(hooked: ActionContext, run: Run) -> None:
