@@ -21,6 +21,7 @@ from server_core.db.session import Row, WriteSession
 from server_core.errors import ServerError, Unavailable
 from server_core.rules.schedules.planning import PlannedRun, plan_runs
 from server_core.store import schedules as store
+from server_core.store.planner import prefer_indexes
 from server_core.store.schedules import NextLook
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ async def _plan_batch(context: ActionContext, flow_ids: Sequence[UUID], max_runs
             claimed = await store.claim_flow_plans(session, flow_ids=flow_ids)
             if not claimed:
                 return PlannedBatch()
-            await store.prefer_indexes(session)
+            await prefer_indexes(session)
             claimed_ids = list({row["flow_id"] for row in claimed})
             scheduled = await schedule_runs_in(
                 session, context, flow_ids=claimed_ids, max_runs=max_runs, hold_groups=True

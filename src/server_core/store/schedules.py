@@ -48,15 +48,6 @@ async def find_due_flows(session: ReadSession, *, now: datetime, max_runs: int, 
     return [row["flow_id"] for row in rows]
 
 
-async def prefer_indexes(session: WriteSession) -> None:
-    """Let this transaction use indexes whatever the statistics say.
-
-    The first passes over a young database fill tables that the planner believes to be empty; the plans it then makes
-    inside of triggers read the whole table for each new row, and stay until someone analyzes the table.
-    """
-    await session.execute("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
-
-
 async def claim_flow_plans(session: WriteSession, *, flow_ids: Sequence[UUID]) -> list[Row]:
     """Return id and flow_id of the notes about some flows and lock them; those that another scheduler has stay out."""
     return await session.fetch(

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from server_core.db.session import ReadSession, WriteSession
 from server_core.flow_document import Edge, Task
+from server_core.store.planner import prefer_indexes
 
 INSERT_TASKS = """
 -- tasks of one flow; a slug that the flow already has is left alone
@@ -26,11 +27,15 @@ RETURNING slug
 INSERT_EDGES = """
 -- edges of one flow, their tasks found by slug; of several between the same two tasks the first stays
 INSERT INTO edge (flow_id, tenant_id, upstream_task_id, downstream_task_id, key, mapped)
-SELECT $1, $2, up.id, down.id, e.key, e.mapped
+SELECT
+    $1,
+    $2,
+    (SELECT id FROM task WHERE flow_id = $1 AND slug = e.upstream),
+    (SELECT id FROM task WHERE flow_id = $1 AND slug = e.downstream),
+    e.key,
+    e.mapped
 FROM unnest($3::text[], $4::text[], $5::text[], $6::bool[])
     WITH ORDINALITY AS e (upstream, downstream, key, mapped, position)
-JOIN task up ON up.flow_id = $1 AND up.slug = e.upstream
-JOIN task down ON down.flow_id = $1 AND down.slug = e.downstream
 ORDER BY e.position
 ON CONFLICT (flow_id, downstream_task_id, upstream_task_id) DO NOTHING
 """
@@ -84,6 +89,8 @@ async def insert_edges(
     session: WriteSession, edges: Sequence[Edge], *, flow_id: UUID, tenant_id: UUID | None, batch_size: int
 ) -> None:
     """Insert edges of a flow whose tasks all exist."""
+    if edges:
+        await prefer_indexes(session)
     rows = iter(edges)
     while batch := list(islice(rows, batch_size)):
         await session.execute(

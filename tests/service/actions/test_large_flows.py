@@ -6,9 +6,11 @@ import pytest
 
 from server_core.actions import registration
 from server_core.actions.context import ActionContext
-from server_core.db.session import Database
+from server_core.db.session import Database, WriteSession
+from server_core.rules.flows import parse_edges, parse_tasks
+from server_core.store import tasks as store
 from tests.support import factories
-from tests.support.factories import Tenant
+from tests.support.factories import Flow, Tenant
 from tests.support.recorder import Recorder, recorded
 from tests.support.rows import fetch_all
 
@@ -70,3 +72,26 @@ async def test_a_whole_flow_at_once(context: ActionContext, database: Database, 
     assert sum("INSERT INTO task" in text for text in recorder.statements) == 5
     assert sum("INSERT INTO edge" in text for text in recorder.statements) == 5
     assert len(statements(recorder)) <= 20
+
+
+async def test_an_edge_costs_the_same_in_a_flow_of_any_size(database: Database, tenant: Tenant) -> None:
+    """A plan made while the tables were small, as a young server's connections keep it, does not read a whole flow."""
+    read = "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+    async with database.transaction() as session:
+        for _ in range(8):  # Postgres settles for one plan at the sixth time
+            small = await factories.make_flow(session, tenant=tenant)
+            await register(session, small, tenant, tasks(0, 2), chain(0, 1))
+        large = await factories.make_flow(session, tenant=tenant)
+        await register(session, large, tenant, tasks(0, 1000), [])
+        before = await session.fetch_value(f"{read} WHERE relname = 'task'")
+        await register(session, large, tenant, [], chain(0, 200))
+        after = await session.fetch_value(f"{read} WHERE relname = 'task'")
+    assert after - before <= 200 * 4  # two tasks, each found by its slug and looked up by the foreign key
+
+
+async def register(
+    session: WriteSession, flow: Flow, tenant: Tenant, new: list[dict[str, Any]], edges: list[dict[str, Any]]
+) -> None:
+    """Insert tasks and edges of a flow, as the verbs do."""
+    await store.insert_tasks(session, parse_tasks(new), flow_id=flow.id, tenant_id=tenant.id, batch_size=200)
+    await store.insert_edges(session, parse_edges(edges), flow_id=flow.id, tenant_id=tenant.id, batch_size=200)
