@@ -23,6 +23,7 @@ from server_core.store import removal as store
 from server_core.store.removal import ROOTS, Branch, Kind
 from services.towel.loops.removal import Removal
 from tests.support import factories
+from tests.support.budgets import Statements
 from tests.support.cluster import TABLES
 from tests.support.factories import Flow, Tenant
 from tests.support.recorder import recorded
@@ -30,20 +31,6 @@ from tests.support.rows import execute, fetch_all, fetch_one
 
 KINDS: list[Kind] = ["flow", "flow_group", "project", "tenant"]
 HOURLY = {"clocks": [{"type": "IntervalClock", "interval": 3_600_000_000, "start_date": None}]}
-
-
-class Statements:
-    """A budget of so many statements that delete something; counts their rows."""
-
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most
-        self.rows: list[int] = []
-
-    def is_spent(self) -> bool:
-        return self.most is not None and len(self.rows) >= self.most
-
-    def note(self, rows: int) -> None:
-        self.rows.append(rows)
 
 
 @pytest.fixture

@@ -17,25 +17,12 @@ from server_core.db.session import Database
 from server_core.states import CONCRETE, FINISHED
 from services.towel.loops.retention import Retention
 from tests.support import factories
+from tests.support.budgets import Statements
 from tests.support.factories import Flow
 from tests.support.recorder import recorded
 from tests.support.rows import execute, fetch_all, insert, make_flow, make_flow_run
 
 NOW = datetime(2021, 5, 6, 7, 8, 9, tzinfo=UTC)
-
-
-class Statements:
-    """A budget of so many statements that find something."""
-
-    def __init__(self, most: int | None = None) -> None:
-        self.most = most
-        self.rows: list[int] = []
-
-    def is_spent(self) -> bool:
-        return self.most is not None and len(self.rows) >= self.most
-
-    def note(self, rows: int) -> None:
-        self.rows.append(rows)
 
 
 @pytest.fixture
