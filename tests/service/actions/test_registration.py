@@ -1,4 +1,4 @@
-"""Registering flows: create_flow, the compressed form, register_tasks, register_edges (actions.md §2.4)."""
+"""Registering whole flows: create_flow and the compressed form (actions.md §2.4)."""
 
 import asyncio
 import base64
@@ -14,59 +14,16 @@ from server_core.actions import flows, registration
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, NotFound
+from tests.service.actions.registering import EDGES, HOURLY, TASKS, create, document, everything, flow_row, graph
 from tests.support import factories
 from tests.support.factories import Tenant
 from tests.support.rows import execute, fetch_all, fetch_one
-
-HOURLY = {"clocks": [{"type": "IntervalClock", "interval": 3_600_000_000, "start_date": None}]}
-TASKS = [
-    {"slug": "a-1", "name": "a", "tags": ["x", "y"], "cache_key": "k", "max_retries": 2, "retry_delay": 90},
-    {"slug": "b-1", "name": "b", "trigger": {"fn": "prefect.triggers.all_done", "kwargs": {}}, "auto_generated": True},
-    {"slug": "c-1", "name": "c", "mapped": True, "is_root_task": True},
-]
-EDGES = [
-    {"upstream_task": {"slug": "a-1"}, "downstream_task": {"slug": "b-1"}, "key": "x"},
-    {"upstream_task": "b-1", "downstream_task": "c-1", "mapped": True},
-]
 
 
 @pytest.fixture
 async def tenant(database: Database) -> Tenant:
     async with database.transaction() as session:
         return await factories.make_tenant(session)
-
-
-def document(**more: Any) -> dict[str, Any]:
-    return {"name": "f", "__version__": "1.4.1", "type": "prefect.core.flow.Flow", **more}
-
-
-async def create(context: ActionContext, tenant: Tenant, flow: Any = None, **more: Any) -> UUID:
-    return await registration.create_flow(
-        context, project_id=tenant.project_id, serialized_flow=document() if flow is None else flow, **more
-    )
-
-
-async def flow_row(database: Database, flow_id: UUID) -> dict[str, Any]:
-    return await fetch_one(database, "flow", flow_id)
-
-
-async def everything(database: Database) -> list[int]:
-    tables = ("flow_group", "flow", "task", "edge", "flow_run")
-    return [len(await fetch_all(database, f"SELECT 1 FROM {table}")) for table in tables]
-
-
-async def graph(database: Database, flow_id: UUID) -> tuple[list[str], list[tuple[str, str, str | None, bool]]]:
-    tasks = await fetch_all(database, "SELECT slug FROM task WHERE flow_id = $1 ORDER BY slug", flow_id)
-    edges = await fetch_all(
-        database,
-        """
-        SELECT up.slug AS up, down.slug AS down, e.key, e.mapped
-        FROM edge e JOIN task up ON up.id = upstream_task_id JOIN task down ON down.id = downstream_task_id
-        WHERE e.flow_id = $1 ORDER BY 1, 2
-        """,
-        flow_id,
-    )
-    return [row["slug"] for row in tasks], [(row["up"], row["down"], row["key"], row["mapped"]) for row in edges]
 
 
 # --- the rows of a flow ------------------------------------------------------------------------------------------
@@ -388,79 +345,3 @@ async def test_the_next_version_takes_over_the_planned_runs(
     assert {run["flow_id"] for run in runs} == {second}
     assert len(runs) == 10
     assert (await flow_row(database, first))["is_schedule_active"]
-
-
-# --- tasks and edges afterwards ----------------------------------------------------------------------------------
-
-
-async def test_registered_as_the_client_does(context: ActionContext, database: Database, tenant: Tenant) -> None:
-    """§10: tasks and edges registered apart are all there, edges after their tasks."""
-    flow_id = await create(context, tenant)
-    assert await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=TASKS[:2])
-    assert await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=TASKS[2:])
-    assert await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=[])
-    assert await registration.register_edges(context, flow_id=flow_id, serialized_edges=EDGES)
-    assert await registration.register_edges(context, flow_id=flow_id, serialized_edges=[])
-    assert [len(part) for part in await graph(database, flow_id)] == [3, 2]
-    row = await flow_row(database, flow_id)
-    assert row["serialized_flow"] == document(tasks=TASKS)
-    owners = await fetch_all(database, "SELECT tenant_id FROM task UNION ALL SELECT tenant_id FROM edge")
-    assert {owner["tenant_id"] for owner in owners} == {tenant.id}
-
-
-async def test_repeating_is_a_no_op(context: ActionContext, database: Database, tenant: Tenant) -> None:
-    flow_id = await create(context, tenant, document(tasks=TASKS[:1]))
-    for _ in range(2):
-        await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=[*TASKS, *TASKS])
-        await registration.register_edges(context, flow_id=flow_id, serialized_edges=[*EDGES, *EDGES])
-    assert [len(part) for part in await graph(database, flow_id)] == [3, 2]
-    assert (await flow_row(database, flow_id))["serialized_flow"]["tasks"] == TASKS
-
-
-async def test_concurrent_batches_all_end_up_in_the_document(
-    context: ActionContext, database: Database, tenant: Tenant
-) -> None:
-    flow_id = await create(context, tenant)
-    batches = [[{"slug": f"t-{number}-{index}"} for index in range(5)] for number in range(8)]
-    await asyncio.gather(
-        *(registration.register_tasks(context, flow_id=flow_id, serialized_tasks=batch) for batch in batches)
-    )
-    stored = (await flow_row(database, flow_id))["serialized_flow"]["tasks"]
-    assert sorted(task["slug"] for task in stored) == sorted(task["slug"] for batch in batches for task in batch)
-    assert len((await graph(database, flow_id))[0]) == 40
-
-
-@pytest.mark.parametrize("stored", [None, {}, {"tasks": None}])
-async def test_a_document_without_a_list_gets_one(
-    context: ActionContext, database: Database, tenant: Tenant, stored: Any
-) -> None:
-    flow_id = await create(context, tenant)
-    await execute(database, "UPDATE flow SET serialized_flow = $1", stored)
-    await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=TASKS)
-    assert (await flow_row(database, flow_id))["serialized_flow"] == {"tasks": TASKS}
-
-
-async def test_edges_of_unknown_tasks(context: ActionContext, database: Database, tenant: Tenant) -> None:
-    """§10: tasks and edges registered apart are all there, edges after their tasks."""
-    flow_id = await create(context, tenant, document(tasks=TASKS))
-    edges = [*EDGES, {"upstream_task": "a-1", "downstream_task": "nope"}]
-    with pytest.raises(InvalidInput, match=r"edges reference tasks that do not exist within this flow: 'nope'"):
-        await registration.register_edges(context, flow_id=flow_id, serialized_edges=edges)
-    assert (await graph(database, flow_id))[1] == []
-
-
-async def test_unknown_flow(context: ActionContext) -> None:
-    with pytest.raises(NotFound, match="flow"):
-        await registration.register_tasks(context, flow_id=uuid4(), serialized_tasks=[])
-    with pytest.raises(NotFound, match="flow"):
-        await registration.register_edges(context, flow_id=uuid4(), serialized_edges=[])
-
-
-@pytest.mark.parametrize("entries", [None, {}, [1], "[]"])
-async def test_bad_entries(context: ActionContext, database: Database, tenant: Tenant, entries: Any) -> None:
-    flow_id = await create(context, tenant)
-    with pytest.raises(InvalidInput):
-        await registration.register_tasks(context, flow_id=flow_id, serialized_tasks=entries)
-    with pytest.raises(InvalidInput):
-        await registration.register_edges(context, flow_id=flow_id, serialized_edges=entries)
-    assert await graph(database, flow_id) == ([], [])
