@@ -38,6 +38,15 @@ def test_events_that_are_filtered_out_make_nothing_due() -> None:
     assert due(document(hourly(), filters=filters), now=NOW + timedelta(days=3)) == datetime(2020, 2, 1, tzinfo=UTC)
 
 
+def test_events_may_come_into_view_before_those_that_are_next() -> None:
+    """A cron clock shows 1000 ticks at a time: another goes on after that, with events that are not the next."""
+    minutely, daily = ({"type": "CronClock", "cron": cron} for cron in ("* * * * *", "0 9 * * *"))
+    clocks = document({**minutely, "labels": ["a"]}, daily, filters=[{"fn": MONTHLY, "kwargs": {}}])
+    assert due(clocks, now=NOW + timedelta(days=3)) == NOW + timedelta(days=3, minutes=1)
+    near = datetime(2020, 1, 31, 23, 30, tzinfo=UTC)
+    assert due(clocks, now=near) == datetime(2020, 2, 1, tzinfo=UTC)
+
+
 def test_a_schedule_that_ends() -> None:
     """The end may be that of the schedule or of what one look sees, so each event is a reason to look, but the last."""
     assert due(document(DATES)) == datetime(2020, 1, 2, tzinfo=UTC)

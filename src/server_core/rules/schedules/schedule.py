@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 from server_core.rules.schedules.clocks import Clock, IntervalClock
+from server_core.rules.schedules.cron import EVENTS_PER_EVALUATION, CronClock
 from server_core.rules.schedules.filters import Adjustment, Filter
 from server_core.rules.schedules.zones import UTC_ZONE
 
@@ -72,7 +73,8 @@ class Schedule:
         """Return the next events, and until when they stay the next ones.
 
         With all the events that were wanted, the first of them must pass before another comes into view. With fewer,
-        each clock time that passes may bring one into view: the looks ahead of filters and clocks are bounded.
+        each clock time that passes may bring one into view: the looks ahead of filters and clocks are bounded. So it is
+        where other clocks went on after one that had come to its bound.
 
         Args:
             n: how many at most.
@@ -86,7 +88,8 @@ class Schedule:
         first_event_tick: datetime | None = None
         seen = 0
         takes_all = not (self.filters or self.or_filters or self.not_filters)
-        for tick in self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive):
+        looked = 0
+        for looked, tick in enumerate(self._ticks(after.astimezone(UTC_ZONE), inclusive=inclusive), 1):  # noqa: B007
             if len(events) >= n or seen >= CANDIDATES_PER_EVALUATION:
                 break
             if tick == previous:
@@ -100,7 +103,8 @@ class Schedule:
                 events.append(_event(adjusted, tick.clock))
                 # The reference compares the next tick with what the adjustments made of this one.
                 previous = _Tick(adjusted, tick.clock)
-        until = first_event_tick if len(events) >= n else first_tick
+        sees_all = len(events) >= n and not self._outlasts_a_clock(looked)
+        until = first_event_tick if sees_all else first_tick
         if until is None:
             return Upcoming(events=events, until=None)
         skips = (clock.skips_at(after) for clock in self.clocks if isinstance(clock, IntervalClock))
@@ -110,6 +114,11 @@ class Schedule:
         streams = [_stamped(clock, after, inclusive=inclusive) for clock in self.clocks]
         # Without a key: which of several ticks of one time comes first is then decided as in the reference.
         return streams[0] if len(streams) == 1 else heapq.merge(*streams)
+
+    def _outlasts_a_clock(self, looked: int) -> bool:
+        """Tell whether, of so many ticks, the last may lie beyond what one of several clocks showed."""
+        several = len(self.clocks) > 1 and any(isinstance(clock, CronClock) for clock in self.clocks)
+        return several and looked > EVENTS_PER_EVALUATION
 
     def _passes(self, moment: datetime) -> bool:
         return (
