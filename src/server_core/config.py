@@ -177,13 +177,15 @@ class TowelSettings:
     host: str = _setting("127.0.0.1", "Address of `/health` and `/metrics`.", keys=("services.host",))
     port: int = _port(4202)
     loops: str | None = _setting(None, "Loops to run, comma-separated (all).")
-    max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.", least=1)
+    max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.", least=1, most=10_000)
     scheduler_interval_seconds: float = _setting(
-        150.0, "From the start of one scheduler pass to the next.", least=0.001
+        150.0, "From the start of one scheduler pass to the next.", least=0.001, most=1e9
     )
-    lazarus_interval_seconds: float = _setting(600.0, "From the start of one lazarus pass to the next.", least=0.001)
+    lazarus_interval_seconds: float = _setting(
+        600.0, "From the start of one lazarus pass to the next.", least=0.001, most=1e9
+    )
     zombie_killer_interval_seconds: float = _setting(
-        120.0, "From the start of one zombie killer pass to the next.", least=0.001
+        120.0, "From the start of one zombie killer pass to the next.", least=0.001, most=1e9
     )
     interval_jitter: float = _setting(
         0.1, "Part of an interval by which a pass may begin early, at random, so that loops spread.", least=0, most=0.9
@@ -202,16 +204,17 @@ class TowelSettings:
         most=1e9,
     )
     retention_interval_seconds: float = _setting(
-        300.0, "From the start of one retention pass to the next.", least=0.001
+        300.0, "From the start of one retention pass to the next.", least=0.001, most=1e9
     )
     removal_interval_seconds: float = _setting(
-        10.0, "From the start of one pass of large removals to the next.", least=0.001
+        10.0, "From the start of one pass of large removals to the next.", least=0.001, most=1e9
     )
     resurrection_attempt_limit: int = _setting(
         3,
         "Times lazarus reschedules one run; 0: it fails at once. A flow group may have its own.",
         keys=("services.lazarus.resurrection_attempt_limit",),
         least=0,
+        most=2**31 - 1,
     )
     silent_cancelling_state: str = _setting(
         "Failed",
@@ -219,9 +222,9 @@ class TowelSettings:
         " A flow group may have its own.",
         choices=("Failed", "Cancelled"),
     )
-    lazarus_batch_size: int = _setting(500, "Most flow runs one lazarus pass looks at.", least=1)
+    lazarus_batch_size: int = _setting(500, "Most flow runs one lazarus pass looks at.", least=1, most=1_000_000)
     zombie_killer_batch_size: int = _setting(
-        5000, "Most task runs, and most flow runs, one zombie killer pass looks at.", least=1
+        5000, "Most task runs, and most flow runs, one zombie killer pass looks at.", least=1, most=1_000_000
     )
 
 
@@ -251,7 +254,9 @@ class RetentionSettings:
     success_flow_runs_days: float | None = _days("The same for successful ones alone; empty: as `flow_runs_days`.")
     failed_flow_runs_days: float | None = _days("The same for failed ones alone; empty: as `flow_runs_days`.")
     cancelled_flow_runs_days: float | None = _days("The same for cancelled ones alone; empty: as `flow_runs_days`.")
-    kept_flow_runs: int = _setting(10, "So many of the newest finished runs of each flow stay, however old.", least=0)
+    kept_flow_runs: int = _setting(
+        10, "So many of the newest finished runs of each flow stay, however old.", least=0, most=2**31 - 1
+    )
     artifacts_days: float | None = _days("Artifacts of finished runs go after so many days; empty or 0: never.")
     messages_days: float | None = _days("Messages go after so many days; empty or 0: never.")
     agents_days: float | None = _days("Agents go that were silent for so many days; empty or 0: never.")
