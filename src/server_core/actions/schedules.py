@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER = timedelta(hours=1)
 """When a flow that could not be planned is tried again, unless something changes before."""
 
+HELD_AFTER = timedelta(seconds=1)
+"""When a flow that somebody was changing is tried again: at the next pass."""
+
 Plan = tuple[UUID, PlannedRun]
 
 
@@ -109,7 +112,7 @@ async def _plan_batch(context: ActionContext, flow_ids: Sequence[UUID], max_runs
             await prefer_indexes(session)
             claimed_ids = list({row["flow_id"] for row in claimed})
             scheduled = await schedule_runs_in(
-                session, context, flow_ids=claimed_ids, max_runs=max_runs, hold_groups=True
+                session, context, flow_ids=claimed_ids, max_runs=max_runs, hold_groups=True, wait=False
             )
             await store.replace_flow_plans(
                 session, plan_ids=[row["id"] for row in claimed], looks=scheduled.looks, max_runs=max_runs
@@ -145,6 +148,7 @@ async def schedule_runs_in(
     flow_ids: Sequence[UUID],
     max_runs: int,
     hold_groups: bool = False,
+    wait: bool = True,
 ) -> ScheduledRuns:
     """Plan the next runs of flows inside the caller's transaction: at most five statements, however many flows.
 
@@ -152,6 +156,7 @@ async def schedule_runs_in(
 
     Args:
         hold_groups: keep the flow groups from changing meanwhile; not for a caller that has locked a flow.
+        wait: wait for flows that somebody else is changing; else they are to be looked at again soon.
     """
     rows = await store.fetch_plans(session, flow_ids=flow_ids)
     if not rows:
@@ -163,7 +168,9 @@ async def schedule_runs_in(
     if not missing:
         return ScheduledRuns(ids=list(found.values()), looks=_next_looks(looks))
     schedules = {row["flow_id"]: row["schedule"] for row in rows}
-    held = await store.hold_plans(session, flow_ids=list({flow_id for flow_id, _ in missing}), groups=hold_groups)
+    wanted = {flow_id for flow_id, _ in missing}
+    held = await store.hold_plans(session, flow_ids=list(wanted), groups=hold_groups, wait=wait)
+    looks |= dict.fromkeys(wanted.difference(held), now + HELD_AFTER)
     specs = [_spec(flow_id, run) for flow_id, run in missing if flow_id in held and held[flow_id] == schedules[flow_id]]
     runs = await create_flow_runs_in(session, context, specs, skip_invalid=True)
     # A run that cannot be created now may be possible later, for example with a default for a parameter.

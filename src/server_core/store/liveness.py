@@ -1,5 +1,6 @@
 """SQL about runs that show no sign of life. Called by the towel's loops to find them and by actions.liveness, which
-locks them and looks again: a heartbeat that came in between wins.
+locks them and looks again: a heartbeat that came in between wins. What somebody holds just then is left to the next
+pass, so that one transaction that is left open keeps no other run from being ended.
 
 The sign of life is the flow run's heartbeat, for its task runs too. How long it may be away is said by the flow group,
 else by the server's settings; what a group says and cannot be used counts as not said, as in rules.group_settings.
@@ -40,7 +41,7 @@ def _seconds(key: str) -> str:
     """Return what a group's settings say in seconds, as an interval; NULL for what is no such number."""
     value = f"flow_group.settings ->> '{key}'"
     return f"""CASE WHEN jsonb_typeof(flow_group.settings -> '{key}') = 'number' THEN
-        CASE WHEN ({value})::numeric > 0 AND ({value})::numeric <= {MAX_SECONDS}
+        CASE WHEN ({value})::numeric BETWEEN 1e-300 AND {MAX_SECONDS}
         THEN ({value})::float8 * interval '1 second' END END"""
 
 
@@ -120,7 +121,7 @@ async def lock_stalled_flow_runs(session: WriteSession, *, flow_run_ids: Sequenc
         {_JOIN_GROUP}
         WHERE flow_run.id = ANY($5::uuid[]) AND {_STALLED}
         ORDER BY flow_run.id
-        FOR NO KEY UPDATE OF flow_run
+        FOR NO KEY UPDATE OF flow_run SKIP LOCKED
         """,  # noqa: S608 - made of constants
         *_arguments(silence, silence.submitted_limit),
         flow_run_ids,
@@ -177,7 +178,7 @@ async def lock_silent_task_runs(session: WriteSession, *, task_run_ids: Sequence
         WHERE flow_run.id IN (SELECT flow_run_id FROM task_run WHERE task_run.id = ANY($5::uuid[]))
           AND {_SILENT} AND NOT {_LEFT_TO_CANCELLATION}
         ORDER BY flow_run.id
-        FOR SHARE OF flow_run
+        FOR SHARE OF flow_run SKIP LOCKED
         """,  # noqa: S608 - made of constants
         *_arguments(silence, silence.ends_as),
         task_run_ids,
@@ -204,7 +205,7 @@ async def lock_silent_task_runs(session: WriteSession, *, task_run_ids: Sequence
         JOIN unnest($2::uuid[], $3::interval[]) AS silent (id, "limit") ON silent.id = flow_run.id
         WHERE task_run.id = ANY($1::uuid[]) AND task_run.state = 'Running'
         ORDER BY task_run.id
-        FOR NO KEY UPDATE OF task_run
+        FOR NO KEY UPDATE OF task_run SKIP LOCKED
         """,
         task_run_ids,
         [row["id"] for row in flow_runs],
@@ -248,7 +249,7 @@ async def lock_silent_cancelling_runs(
         {_JOIN_GROUP}
         WHERE flow_run.id = ANY($5::uuid[]) AND flow_run.state = 'Cancelling' AND {_SILENT}
         ORDER BY flow_run.id
-        FOR NO KEY UPDATE OF flow_run
+        FOR NO KEY UPDATE OF flow_run SKIP LOCKED
         """,  # noqa: S608 - made of constants
         *_arguments(silence, silence.ends_as),
         flow_run_ids,

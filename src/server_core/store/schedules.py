@@ -140,7 +140,9 @@ async def free_cancelled_slots(session: WriteSession, *, flow_ids: Sequence[UUID
     )
 
 
-async def hold_plans(session: WriteSession, *, flow_ids: Sequence[UUID], groups: bool) -> dict[UUID, Any]:
+async def hold_plans(
+    session: WriteSession, *, flow_ids: Sequence[UUID], groups: bool, wait: bool = True
+) -> dict[UUID, Any]:
     """Return the schedules of those flows that can still be planned, and keep them so until the transaction ends.
 
     Whoever turns a schedule off waits for this transaction, and then finds and deletes what it planned.
@@ -149,6 +151,7 @@ async def hold_plans(session: WriteSession, *, flow_ids: Sequence[UUID], groups:
         flow_ids: flows to hold.
         groups: hold the flow groups as well, each before its flows (Postgres locks in the order of the list after OF).
             Not for a caller that has locked a flow: changing a group locks the group before its flows.
+        wait: wait for those that somebody else is changing; else they are left out.
     """
     rows = await session.fetch(
         f"""
@@ -156,8 +159,8 @@ async def hold_plans(session: WriteSession, *, flow_ids: Sequence[UUID], groups:
         FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
         WHERE flow.id = ANY($1::uuid[]) AND flow.is_schedule_active AND NOT flow.archived
         ORDER BY flow.id
-        FOR SHARE OF {"flow_group, flow" if groups else "flow"}
-        """,  # noqa: S608 - one of two constants
+        FOR SHARE OF {"flow_group, flow" if groups else "flow"} {"" if wait else "SKIP LOCKED"}
+        """,  # noqa: S608 - made of constants
         flow_ids,
     )
     return {row["id"]: row["schedule"] for row in rows}

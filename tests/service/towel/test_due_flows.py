@@ -1,5 +1,6 @@
 """The scheduler looks only at flows that are due, and whatever changes a flow's plan makes it due (actions.md §5.2)."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -229,3 +230,19 @@ async def test_what_another_scheduler_has_in_hand_is_left_to_it(context: ActionC
         await execute(database, "DELETE FROM flow WHERE id = $1", flow.id)
     assert await Scheduler().run_once(context) == {"flow_runs": 0}
     assert await looks(database) == {}
+
+
+@pytest.mark.parametrize("table", ["flow", "flow_group"])
+async def test_a_transaction_left_open_holds_up_no_other_flow(
+    context: ActionContext, database: Database, table: str
+) -> None:
+    """Somebody's psql, say; the flow it holds is planned by a pass after it."""
+    held, other = await active(database), await active(database)
+    ids = {"flow": held.id, "flow_group": held.flow_group_id}
+    async with database.transaction() as session, asyncio.timeout(20):
+        await session.execute(f"UPDATE {table} SET name = name WHERE id = $1", ids[table])
+        assert await Scheduler().run_once(context) == {"flow_runs": 10}
+        assert [len(await runs_of(database, flow)) for flow in (held, other)] == [0, 10]
+        assert await Scheduler().run_once(context) == {"flow_runs": 0}
+    assert await Scheduler().run_once(at(context, NOW + timedelta(seconds=1))) == {"flow_runs": 10}
+    assert len(await runs_of(database, held)) == 10

@@ -222,3 +222,15 @@ async def test_many_at_once_are_moved_once(context: ActionContext, database: Dat
     assert sum(count["flow_runs"] for count in counts) == 30
     rows = await fetch_all(database, "SELECT DISTINCT version, times_resurrected FROM flow_run")
     assert rows == [{"version": 2, "times_resurrected": 1}]
+
+
+async def test_a_transaction_left_open_keeps_no_other_run(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """What it holds is revived by a pass after it."""
+    held, other = [await run_in(database, flow, "Running") for _ in range(2)]
+    async with database.transaction() as session, asyncio.timeout(20):
+        await session.execute("UPDATE flow_run SET name = name WHERE id = $1", held)
+        assert await lazarus(context) == {"flow_runs": 1}
+    assert (await fetch_one(database, "flow_run", other))["state"] == "Scheduled"
+    assert await lazarus(context) == {"flow_runs": 1}

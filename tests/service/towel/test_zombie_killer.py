@@ -229,6 +229,34 @@ async def test_what_a_group_cannot_mean_is_not_said(context: ActionContext, data
     assert await kill(context) == {"task_runs": 1, "flow_runs": 1}
 
 
+async def test_a_time_too_short_to_be_one_is_not_said(context: ActionContext, database: Database, flow: Flow) -> None:
+    """Only SQL can write it; a number that becomes 0 would end every pass, of all groups."""
+    await running_task(database, flow)
+    tiny = f'{{"heartbeat_timeout_seconds": 0.{"0" * 400}1, "submitted_timeout_seconds": 0.{"0" * 400}1}}'
+    await execute(database, f"UPDATE flow_group SET settings = '{tiny}'")
+    assert (await kill(context))["task_runs"] == 1
+
+
+async def test_a_transaction_left_open_keeps_no_other_run(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """Of task runs, and of flow runs that are Cancelling: what it holds is ended by a pass after it."""
+    held = [await running_task(database, flow) for _ in range(2)]
+    other = await running_task(database, flow)
+    cancelling = [
+        await running_task(database, flow, flow_state="Cancelling", states=("Success",), heartbeat=OLD)
+        for _ in range(2)
+    ]
+    async with database.transaction() as session, asyncio.timeout(20):
+        for task_run in (held[0], cancelling[0]):
+            run = (await fetch_one(database, "task_run", task_run))["flow_run_id"]
+            await session.execute("UPDATE flow_run SET name = name WHERE id = $1", run)
+        await session.execute("UPDATE task_run SET name = name WHERE id = $1", held[1])
+        assert await kill(context) == {"task_runs": 1, "flow_runs": 1}
+    assert (await fetch_one(database, "task_run", other))["state"] == "Failed"
+    assert await kill(context) == {"task_runs": 2, "flow_runs": 1}
+
+
 async def test_what_happens_after_a_task_run_was_found_wins(
     context: ActionContext, database: Database, flow: Flow
 ) -> None:
