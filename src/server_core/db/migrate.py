@@ -36,11 +36,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+APPLICATION = "prefect-server migrations"
+
 LOCK = 0x70726566_65637401
 """Key of the advisory lock around an upgrade ("prefect" and a counter)."""
 
 LOCK_PAUSE_SECONDS = 0.2
 """Pause between two attempts to take it."""
+
+ATTEMPTS = 10
+"""How often a chain is begun anew because it and a writer waited for each other."""
 
 NOT_READY = (
     OSError,
@@ -64,12 +69,16 @@ def engine(dsn: str) -> AsyncEngine:
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
 
 
-async def upgrade(dsn: str) -> None:
+async def upgrade(dsn: str, *, tell_seconds: float = 10.0) -> None:
     """Bring the database to the newest revisions; does nothing when it is there already.
 
     An empty database gets the whole schema, a legacy database at its last revision is taken as it is; then both get our
     additions, and `alembic_version` stays as the legacy server knows it. Several servers may call this at once: one
     works, the others wait.
+
+    Args:
+        dsn: its URL.
+        tell_seconds: pause between two looks at whom the upgrade waits for, which is then logged.
 
     Raises:
         ConfigError: the database is of an older legacy release or of a newer prefect-server, or cannot be used.
@@ -88,7 +97,8 @@ async def upgrade(dsn: str) -> None:
             (ADDITIONS, found.additions, head.additions),
         ):
             if before != after:
-                await _run(guard, dsn, chain(name), command.upgrade, "head")
+                async with _watched(dsn, tell_seconds):
+                    await _run(guard, dsn, chain(name), command.upgrade, "head")
         logger.info("database schema upgraded", extra={"from_revision": str(found), "to_revision": str(head)})
 
 
@@ -158,7 +168,7 @@ async def _connect(plain: str) -> "Connection":
     Set only where it is needed and never as a connection parameter, which PgBouncer would refuse.
     """
     connection = await asyncpg.connect(
-        plain, timeout=10, statement_cache_size=0, server_settings={"application_name": "prefect-server migrations"}
+        plain, timeout=10, statement_cache_size=0, server_settings={"application_name": APPLICATION}
     )
     schemas = await connection.fetchval("SELECT current_schemas(false)")
     if schemas[:1] != ["public"]:
@@ -231,7 +241,7 @@ def _explained(place: str) -> Iterator[None]:
         yield
     except (asyncpg.PostgresError, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if getattr(cause, "sqlstate", None) == asyncpg.InsufficientPrivilegeError.sqlstate:
+        if _sqlstate(error) == asyncpg.InsufficientPrivilegeError.sqlstate:
             raise ConfigError(
                 f"The role may not make the schema: {place} ({_line(cause)}); let it own the database"
             ) from error
@@ -240,12 +250,19 @@ def _explained(place: str) -> Iterator[None]:
         raise
 
 
+def _sqlstate(error: asyncpg.PostgresError | DBAPIError) -> str | None:
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+
+
 def _line(error: BaseException | None) -> str:
     """Return an error as one line of text."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 async def _run(guard: "Connection", dsn: str, config: Config, what: Callable[[Config, str], None], target: str) -> None:
+    """Run a command on a chain; anew, from where it was, when Postgres ends it because it and a writer waited for each
+    other. Servers that write meanwhile have the tables that it changes in any order.
+    """
     await _let_go(guard)
 
     def migrate(connection: SyncConnection) -> None:
@@ -254,11 +271,61 @@ async def _run(guard: "Connection", dsn: str, config: Config, what: Callable[[Co
 
     migrations = engine(dsn)
     try:
-        async with migrations.connect() as connection:
-            await connection.run_sync(migrate)
-            await connection.commit()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with migrations.connect() as connection:
+                    await connection.run_sync(migrate)
+                    await connection.commit()
+                return
+            except (asyncpg.PostgresError, DBAPIError) as error:
+                if _sqlstate(error) != asyncpg.DeadlockDetectedError.sqlstate or attempt == ATTEMPTS:
+                    raise
+                logger.warning("a change of the schema and a writer waited for each other; it is tried again")
     finally:
         await migrations.dispose()
+
+
+@asynccontextmanager
+async def _watched(dsn: str, tell_seconds: float) -> AsyncIterator[None]:
+    """Log whom the work inside waits for, each time that changes."""
+    watching = asyncio.create_task(_tell_who_is_waited_for(dsn, tell_seconds))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _tell_who_is_waited_for(dsn: str, tell_seconds: float) -> None:
+    """Look now and then, on a connection without a transaction: an index that is built would wait for that too."""
+    told: list[int] = []
+    while True:
+        await asyncio.sleep(tell_seconds)
+        async with _opened(dsn) as connection:
+            waited_for = await connection.fetch(_WAITED_FOR, APPLICATION)
+        pids = [row["pid"] for row in waited_for]
+        for row in waited_for if pids != told else ():
+            logger.warning(
+                "the upgrade waits for the transaction of another connection: process %s of Postgres (%s, %s since %s);"
+                " if it does not end by itself, stop its program or pg_terminate_backend(%s)",
+                row["pid"],
+                row["application_name"] or "unnamed",
+                row["state"],
+                row["xact_start"],
+                row["pid"],
+            )
+        told = pids
+
+
+_WAITED_FOR = """
+SELECT DISTINCT other.pid, other.application_name, other.state, other.xact_start
+FROM pg_stat_activity AS upgrade
+JOIN pg_stat_activity AS other ON other.pid = ANY(pg_blocking_pids(upgrade.pid))
+WHERE upgrade.application_name = $1
+    AND upgrade.datname = current_database()
+    AND other.application_name <> upgrade.application_name
+ORDER BY other.pid
+"""
 
 
 async def _ensure_public(connection: "Connection") -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -231,21 +233,60 @@ async def test_lines_of_one_id_are_kept_under_others(legacy_url: str) -> None:
     assert await current_revisions(legacy_url) == head_revisions()
 
 
-async def test_writers_go_on_while_an_index_is_built(legacy_url: str) -> None:
+async def test_writers_go_on_while_an_index_is_built(legacy_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with connected(legacy_url) as early, connected(legacy_url) as late:
         transaction = early.transaction(isolation="repeatable_read")
         await transaction.start()
         await early.execute("SELECT 1")  # the build has to wait for its snapshot
-        building = asyncio.create_task(upgrade(legacy_url))
+        building = asyncio.create_task(upgrade(legacy_url, tell_seconds=0.05))
         waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
         await wait_until(lambda: late.fetchval(waits), seconds=10, what="the build waits for the older transaction")
         await late.execute("SET lock_timeout = '5s'")
         await late.execute("UPDATE task_run SET name = 'late'")
         await late.execute("UPDATE flow SET name = 'late'")
         assert not building.done()
+        pid = await early.fetchval("SELECT pg_backend_pid()")
+        told = f"waits for the transaction of another connection: process {pid} of Postgres"
+        await wait_until(lambda: told in caplog.text, seconds=10, what="it is told who is waited for")
         await transaction.commit()
         await building
     assert await current_revisions(legacy_url) == head_revisions()
+
+
+@pytest.mark.parametrize("direction", [upgrade, downgrade])
+async def test_a_writer_that_takes_tables_the_other_way_round(
+    legacy_url: str, direction: Callable[[str], Coroutine[Any, Any, None]]
+) -> None:
+    """Postgres ends the change of the schema, which is then made anew: a server may go on writing meanwhile."""
+    if direction is downgrade:
+        await upgrade(legacy_url)
+    async with connected(legacy_url) as writer, connected(legacy_url) as watcher:
+        await writer.execute("SET deadlock_timeout = '60s'")  # so that it is not the writer that is ended
+        transaction = writer.transaction()
+        await transaction.start()
+        await writer.execute("LOCK TABLE message IN ROW EXCLUSIVE MODE")
+        changing = asyncio.create_task(direction(legacy_url))
+        await wait_until(lambda: watcher.fetchval(WAITS_FOR_TABLE), seconds=10, what="the change waits for the writer")
+        held = await watcher.fetchval(HELD_TABLE)
+        await writer.execute(f"LOCK TABLE {held} IN ROW EXCLUSIVE MODE")
+        await transaction.commit()
+        await asyncio.wait_for(changing, 30)
+    expected = head_revisions() if direction is upgrade else Revisions(legacy=BASELINE, additions=None)
+    assert await current_revisions(legacy_url) == expected
+
+
+WAITS_FOR_TABLE = """
+SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE application_name = 'prefect-server migrations' AND locktype = 'relation' AND NOT granted
+"""
+HELD_TABLE = """
+SELECT relname
+FROM pg_locks JOIN pg_stat_activity USING (pid) JOIN pg_class ON pg_class.oid = relation
+WHERE application_name = 'prefect-server migrations'
+    AND granted AND mode IN ('ShareRowExclusiveLock', 'AccessExclusiveLock')
+    AND relkind = 'r' AND relnamespace = 'public'::regnamespace
+LIMIT 1
+"""
 
 
 async def test_the_data_api_shows_no_version_table() -> None:
