@@ -16,12 +16,14 @@ from server_core.store import life as store
 
 logger = logging.getLogger(__name__)
 
-MOST_OVERDUE: Final = timedelta(seconds=60)
-"""Clients beat every 30 s: the calls of a run that does so never find it overdue."""
+MOST_OVERDUE: Final = timedelta(seconds=40)
+"""Clients beat every 30 s: the calls of a run that does so hardly ever find it overdue. Not longer, for flow groups
+may let their runs be silent for a minute only, and what a group says is not read by every call.
+"""
 
 
 def overdue_before(context: ActionContext) -> datetime:
-    """Return the time before which a heartbeat is overdue: a tenth of what a run may be silent, at most a minute."""
+    """Return the time before which a heartbeat is overdue: a tenth of what a run may be silent, at most 40 s."""
     tenth = timedelta(seconds=context.settings.towel.heartbeat_timeout_seconds) / 10
     return context.clock() - min(MOST_OVERDUE, tenth)
 

@@ -92,7 +92,7 @@ async def test_a_call_shows_life(
     ("state", "heartbeat"),
     [
         ("Running", None),
-        ("Running", NOW - timedelta(seconds=60)),
+        ("Running", NOW - timedelta(seconds=40)),
         ("Running", NOW + timedelta(seconds=5)),
         *((state, OLD) for state in ("Success", "Failed", "Scheduled", "Pending", "Queued", "Cancelled")),
     ],
@@ -126,6 +126,20 @@ async def test_a_short_limit_is_noted_more_often(database: Database, flow: Flow)
     run = await run_with(database, flow, "Running", NOW - timedelta(seconds=6))
     await write_run_logs(context, logs=[LogEntry(flow_run_id=run)])
     assert await heartbeat_of(database, run) == NOW
+
+
+async def test_a_short_limit_of_a_flow_group(context: ActionContext, database: Database, flow: Flow) -> None:
+    """Its runs are no zombies while they log, although the server as a whole would wait for ten minutes."""
+    await execute(database, "UPDATE flow_group SET settings = '{\"heartbeat_timeout_seconds\": 60}'")
+    run = await run_with(database, flow, "Running", NOW - timedelta(seconds=55))
+    [task_run] = await task_runs_of(database, run)
+    async with database.transaction() as session:
+        await insert_task_run_state(session, task_run_id=task_run, state="Running", version=2)
+    await write_run_logs(context, logs=[LogEntry(flow_run_id=run)])
+    later = replace(context, clock=lambda: NOW + timedelta(seconds=10))
+    assert await ZombieKiller().run_once(later) == {"task_runs": 0, "flow_runs": 0}
+    much_later = replace(context, clock=lambda: NOW + timedelta(seconds=61))
+    assert await ZombieKiller().run_once(much_later) == {"task_runs": 1, "flow_runs": 0}
 
 
 async def test_what_the_loops_write_is_no_life(context: ActionContext, database: Database, flow: Flow) -> None:
