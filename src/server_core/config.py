@@ -176,7 +176,9 @@ class TowelSettings:
 
     host: str = _setting("127.0.0.1", "Address of `/health` and `/metrics`.", keys=("services.host",))
     port: int = _port(4202)
-    loops: str | None = _setting(None, "Loops to run, comma-separated (all).")
+    loops: str | None = _setting(
+        None, "Loops to run, of scheduler, lazarus, zombie_killer, removal and retention, comma-separated (all)."
+    )
     max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.", least=1, most=10_000)
     scheduler_interval_seconds: float = _setting(
         150.0, "From the start of one scheduler pass to the next.", least=0.001, most=1e9
@@ -186,6 +188,12 @@ class TowelSettings:
     )
     zombie_killer_interval_seconds: float = _setting(
         120.0, "From the start of one zombie killer pass to the next.", least=0.001, most=1e9
+    )
+    removal_interval_seconds: float = _setting(
+        10.0, "From the start of one removal pass to the next; it goes on with large deletions.", least=0.001, most=1e9
+    )
+    retention_interval_seconds: float = _setting(
+        300.0, "From the start of one retention pass to the next.", least=0.001, most=1e9
     )
     interval_jitter: float = _setting(
         0.1, "Part of an interval by which a pass may begin early, at random, so that loops spread.", least=0, most=0.9
@@ -203,12 +211,6 @@ class TowelSettings:
         least=0,
         most=1e9,
     )
-    retention_interval_seconds: float = _setting(
-        300.0, "From the start of one retention pass to the next.", least=0.001, most=1e9
-    )
-    removal_interval_seconds: float = _setting(
-        10.0, "From the start of one pass of large removals to the next.", least=0.001, most=1e9
-    )
     resurrection_attempt_limit: int = _setting(
         3,
         "Times lazarus reschedules one run; 0: it fails at once. A flow group may have its own.",
@@ -218,8 +220,8 @@ class TowelSettings:
     )
     silent_cancelling_state: str = _setting(
         "Failed",
-        "Where a run ends that falls silent while Cancelling: `Failed`, or `Cancelled` with its unfinished task runs."
-        " A flow group may have its own.",
+        "Where a run ends that falls silent while Cancelling: `Failed`, or `Cancelled`, which takes its unfinished task"
+        " runs along. A flow group may have its own.",
         choices=("Failed", "Cancelled"),
     )
     lazarus_batch_size: int = _setting(500, "Most flow runs one lazarus pass looks at.", least=1, most=1_000_000)
