@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from server_core.config import Settings
 from server_core.errors import ServerError, Unavailable
 from server_core.metrics import Endpoint
-from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
+from server_core.wire import GATEWAY_SIGN, GraphQLRequest, GraphQLResponse, GraphQLService
 from services.gateway.answer import Answer, failed, is_plain, read
 from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
@@ -150,12 +150,12 @@ class Gateway:
         """Show the actions again and again that clients can come in, for they may all be silent."""
         while True:
             await asyncio.sleep(self._touch_seconds)
-            await self._alive(self._services[Owner.ACTIONS])
+            await self._alive(self._services[Owner.ACTIONS], GATEWAY_SIGN)
 
-    async def _alive(self, service: GraphQLService) -> bool:
+    async def _alive(self, service: GraphQLService, query: str = "{ __typename }") -> bool:
         try:
             async with asyncio.timeout(5):
-                response = await service.execute(GraphQLRequest(query="{ __typename }", read_only=True))
+                response = await service.execute(GraphQLRequest(query=query, read_only=True))
         except Exception:  # any failure means the same here
             return False
         return is_plain(response)

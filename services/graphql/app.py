@@ -31,7 +31,15 @@ from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, ServerError
-from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, errors_body, forwarded_headers, parse_body
+from server_core.wire import (
+    GATEWAY_SIGN,
+    GraphQLRequest,
+    GraphQLResponse,
+    GraphQLService,
+    errors_body,
+    forwarded_headers,
+    parse_body,
+)
 from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
 from services.graphql.errors import error_entry, server_error_entry, without_invitation
@@ -64,6 +72,7 @@ class ActionService:
         """Open the connections to the database and deliver what waits for cloud hooks."""
         await self._database.open()
         self._hooks.start()
+        self._presence.start()
 
     async def stop(self) -> None:
         """Close them when the verbs in flight are done and the deliveries under way are made or given back."""
@@ -73,7 +82,8 @@ class ActionService:
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation (statuses: actions.md §0.3); never raises for a client's mistake."""
-        self._presence.reached()
+        if request.query == GATEWAY_SIGN:
+            self._presence.reached()
         try:
             document = self._documents.read(request.query)
         except DocumentRejected as rejected:

@@ -17,6 +17,9 @@ import orjson
 
 from server_core.errors import InvalidInput
 
+GATEWAY_SIGN = "{ gateway: __typename }"
+"""What a gateway asks the actions every few seconds, to show that clients can come in."""
+
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 

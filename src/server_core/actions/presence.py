@@ -1,7 +1,8 @@
 """Verbs on the way in: could clients show that their runs live? (demands.md row 8)
 
 A run may be silent because its process is gone, or because it was not heard: server, gateway or database were away. The
-GraphQL service notes that requests reach it; the towel asks since when they have, before it believes silence.
+GraphQL service notes that it is there and that the gateway reaches it; the towel asks since when clients have had a way
+in, before it believes silence.
 """
 
 import logging
@@ -10,15 +11,16 @@ from datetime import datetime
 from server_core.actions.context import ActionContext
 from server_core.errors import ServerError
 from server_core.store import presence as store
+from server_core.store.presence import Service
 
 logger = logging.getLogger(__name__)
 
 
-async def note_presence(context: ActionContext) -> None:
-    """Note that a request reached the server; never raises, for the request is not to blame."""
+async def note_presence(context: ActionContext, *, service: Service) -> None:
+    """Note that a service is there; never raises, for nobody asked for it."""
     try:
         async with context.database.autocommit() as session:
-            await store.mark_presence(session)
+            await store.mark_presence(session, service=service)
     except ServerError as error:
         logger.debug("presence was not noted: %s", error)
 

@@ -1,10 +1,12 @@
 """SQL on table service_presence: since when clients have been able to reach the server. Called by actions.presence.
 
+The gateway is the way in. Where none was seen for a day, clients speak to the GraphQL service itself.
+
 All times are the database's, so that no two machines need agree on one.
 """
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from server_core.db.session import ReadSession, WriteSession
 
@@ -14,11 +16,11 @@ GAP: Final = timedelta(seconds=30)
 FORGOTTEN: Final = timedelta(days=1)
 """Who has been away for so long may never come back: another server, of an older release, has the database."""
 
-_SERVICE: Final = "graphql"
+Service = Literal["gateway", "graphql"]
 
 
-async def mark_presence(session: WriteSession) -> None:
-    """Note that a request reached the server; after an absence, or a change of the clock, presence begins anew."""
+async def mark_presence(session: WriteSession, *, service: Service) -> None:
+    """Note that a service is there; after an absence, or a change of the clock, its presence begins anew."""
     await session.execute(
         """
         INSERT INTO service_presence AS known (service, since, seen)
@@ -30,7 +32,7 @@ async def mark_presence(session: WriteSession) -> None:
             END,
             seen = excluded.seen
         """,
-        _SERVICE,
+        service,
         GAP,
     )
 
@@ -40,14 +42,14 @@ async def fetch_presence(session: ReadSession) -> timedelta | None:
     presence: timedelta | None = await session.fetch_value(
         """
         SELECT CASE
-            WHEN seen < clock_timestamp() - $3::interval THEN NULL
-            WHEN seen < clock_timestamp() - $2::interval THEN interval '0'
+            WHEN seen < clock_timestamp() - $1::interval THEN interval '0'
             ELSE greatest(clock_timestamp() - since, interval '0')
         END
         FROM service_presence
-        WHERE service = $1
+        WHERE service IN ('gateway', 'graphql') AND seen >= clock_timestamp() - $2::interval
+        ORDER BY service
+        LIMIT 1
         """,
-        _SERVICE,
         GAP,
         FORGOTTEN,
     )
