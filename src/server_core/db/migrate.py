@@ -288,19 +288,28 @@ async def _run(guard: "Connection", dsn: str, config: Config, what: Callable[[Co
 @asynccontextmanager
 async def _watched(dsn: str, tell_seconds: float) -> AsyncIterator[None]:
     """Log whom the work inside waits for, each time that changes."""
-    watching = asyncio.create_task(_tell_who_is_waited_for(dsn, tell_seconds))
+    done = asyncio.Event()
+    watching = asyncio.create_task(_tell_who_is_waited_for(dsn, tell_seconds, done))
     try:
         yield
     finally:
-        watching.cancel()
+        done.set()
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _tell_who_is_waited_for(dsn: str, tell_seconds: float) -> None:
-    """Look now and then, on a connection without a transaction: an index that is built would wait for that too."""
+async def _tell_who_is_waited_for(dsn: str, tell_seconds: float, done: asyncio.Event) -> None:
+    """Look now and then, on a connection without a transaction: an index that is built would wait for that too.
+
+    Ended by an event, as a connection that is just being made is lost when its task is cancelled.
+    """
     told: list[int] = []
     while True:
-        await asyncio.sleep(tell_seconds)
+        try:
+            async with asyncio.timeout(tell_seconds):
+                await done.wait()
+            return
+        except TimeoutError:
+            pass
         async with _opened(dsn) as connection:
             waited_for = await connection.fetch(_WAITED_FOR, APPLICATION)
         pids = [row["pid"] for row in waited_for]

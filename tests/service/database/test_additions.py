@@ -239,7 +239,10 @@ async def test_writers_go_on_while_an_index_is_built(legacy_url: str, caplog: py
         await transaction.start()
         await early.execute("SELECT 1")  # the build has to wait for its snapshot
         building = asyncio.create_task(upgrade(legacy_url, tell_seconds=0.05))
-        waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+        waits = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"
+        )
         await wait_until(lambda: late.fetchval(waits), seconds=10, what="the build waits for the older transaction")
         await late.execute("SET lock_timeout = '5s'")
         await late.execute("UPDATE task_run SET name = 'late'")
@@ -277,12 +280,13 @@ async def test_a_writer_that_takes_tables_the_other_way_round(
 
 WAITS_FOR_TABLE = """
 SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE application_name = 'prefect-server migrations' AND locktype = 'relation' AND NOT granted
+WHERE application_name = 'prefect-server migrations' AND datname = current_database()
+    AND locktype = 'relation' AND NOT granted
 """
 HELD_TABLE = """
 SELECT relname
 FROM pg_locks JOIN pg_stat_activity USING (pid) JOIN pg_class ON pg_class.oid = relation
-WHERE application_name = 'prefect-server migrations'
+WHERE application_name = 'prefect-server migrations' AND datname = current_database()
     AND granted AND mode IN ('ShareRowExclusiveLock', 'AccessExclusiveLock')
     AND relkind = 'r' AND relnamespace = 'public'::regnamespace
 LIMIT 1
