@@ -46,17 +46,12 @@ class Receiver:
 
     Attributes:
         statuses: what to answer the next requests with, before `status`.
-        gate: answers wait until it is set.
-        arrived: set by each request.
     """
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.status = 200
         self.statuses: list[int] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.arrived = asyncio.Event()
         self.headers = ""
         self.answer: Answer | None = None
         self.silent = False
@@ -78,8 +73,6 @@ class Receiver:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 request = Received(method=method, path=path, headers=headers, body=body)
                 self.received.append(request)
-                self.arrived.set()
-                await self.gate.wait()
                 if not self.silent:
                     writer.write(self._response(request))
                     await writer.drain()
