@@ -16,6 +16,6 @@ BEGIN
         SELECT flow.id FROM flow
         WHERE flow.id = OLD.flow_id AND flow.is_schedule_active AND NOT flow.archived;
     END IF;
-    RETURN NULL;
+    RETURN NEW;
 END;
 $$;

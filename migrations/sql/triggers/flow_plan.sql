@@ -1,16 +1,17 @@
--- Whatever decides about the runs of a flow has it planned anew.
-CREATE TRIGGER plan_flow_anew_insert AFTER INSERT ON public.flow
+-- Whatever decides about the runs of a flow has it planned anew. Before the row is written rather than after, so that the
+-- data API need not suspect that the row was changed after its statement and read it again.
+CREATE TRIGGER plan_flow_anew_insert BEFORE INSERT ON public.flow
 FOR EACH ROW WHEN (NEW.is_schedule_active AND NOT NEW.archived)
 EXECUTE PROCEDURE public.plan_flow_anew();
 
 CREATE TRIGGER plan_flow_anew_update
-AFTER UPDATE OF is_schedule_active, archived, schedule, flow_group_id, parameters, run_config, environment
+BEFORE UPDATE OF is_schedule_active, archived, schedule, flow_group_id, parameters, run_config, environment
 ON public.flow
 FOR EACH ROW WHEN (NEW.is_schedule_active AND NOT NEW.archived)
 EXECUTE PROCEDURE public.plan_flow_anew();
 
 CREATE TRIGGER plan_flow_anew_update
-AFTER UPDATE OF schedule, default_parameters, run_config, labels ON public.flow_group
+BEFORE UPDATE OF schedule, default_parameters, run_config, labels ON public.flow_group
 FOR EACH ROW WHEN (
     OLD.schedule IS DISTINCT FROM NEW.schedule
     OR OLD.default_parameters IS DISTINCT FROM NEW.default_parameters
