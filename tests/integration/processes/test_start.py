@@ -43,7 +43,11 @@ async def held_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Wait until a query waits for the lock."""
 
     async def waits() -> bool:
-        return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
 
     await eventually(waits)
 

@@ -137,7 +137,9 @@ async def holding(database: Database) -> AsyncIterator[WriteSession]:
     """A transaction whose end lets go somebody who waits for it by then."""
 
     async def somebody_waits() -> bool:
-        rows = await fetch_all(database, "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        rows = await fetch_all(
+            database, "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
         return len(rows) > 0
 
     async with database.transaction() as session:

@@ -43,7 +43,7 @@ async def other(private: Writing) -> "AsyncIterator[asyncpg.Connection[asyncpg.R
 
 async def waits(writing: Writing) -> bool:
     """Say whether a mutation waits for a lock."""
-    query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'prefect-server data'"
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return bool(await writing.sql(query))
 
 

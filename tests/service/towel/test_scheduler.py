@@ -255,6 +255,11 @@ async def until_somebody_waits(database: Database) -> None:
     """Return when a statement waits for a lock."""
 
     async def waiting() -> bool:
-        return bool(await fetch_all(database, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        return bool(
+            await fetch_all(
+                database,
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+        )
 
     await wait_until(waiting, seconds=10, what="a statement waits for a lock")
