@@ -37,7 +37,7 @@ _LOST = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # a lock is held, or the database is closed to connections for a while
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,  # Postgres has said goodbye, but the socket is not closed yet
     OSError,

@@ -45,6 +45,8 @@ def test_what_a_client_caused(raised: Exception, expected: type[Exception], mess
         asyncpg.DeadlockDetectedError("deadlock"),
         asyncpg.QueryCanceledError("statement timeout"),
         asyncpg.ReadOnlySQLTransactionError("a standby after a fail-over"),
+        asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+        asyncpg.ObjectNotInPrerequisiteStateError('database "x" is not currently accepting connections'),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("pool is closing"),
         asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
