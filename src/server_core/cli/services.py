@@ -69,11 +69,10 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
     sockets = bind(section.host, section.port, key=name)
     if exit_with_parent:
         _watch_parent(lifetime)
-    dsn = None
-    if name in NEED_DATABASE:
-        dsn = database_url(settings)
-        await lifetime.unless_stopped(wait_for_schema(settings, dsn))
+    dsn = database_url(settings) if name in NEED_DATABASE else None
     app = service_app(name, settings, dsn)
+    if dsn is not None:
+        await lifetime.unless_stopped(wait_for_schema(settings, dsn))
     async with lifespan(app):
         if reload := getattr(app.state, "reload", None):
             lifetime.on_hangup(reload)
