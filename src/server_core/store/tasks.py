@@ -104,13 +104,14 @@ async def insert_edges(
         )
 
 
-async def find_unknown_slugs(session: ReadSession, edges: Sequence[Edge], *, flow_id: UUID) -> list[str]:
+async def find_unknown_slugs(session: WriteSession, edges: Sequence[Edge], *, flow_id: UUID) -> list[str]:
     """Return the slugs that edges name and no task of the flow has."""
+    await prefer_indexes(session)
     slugs = list({slug for edge in edges for slug in (edge.upstream, edge.downstream)})
     rows = await session.fetch(
         """
         SELECT s.slug FROM unnest($2::text[]) AS s (slug)
-        WHERE NOT EXISTS (SELECT FROM task t WHERE t.flow_id = $1 AND t.slug = s.slug)
+        WHERE (SELECT t.id FROM task t WHERE t.flow_id = $1 AND t.slug = s.slug) IS NULL
         ORDER BY s.slug
         """,
         flow_id,
