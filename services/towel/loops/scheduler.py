@@ -3,6 +3,8 @@ cancels those that nobody took in time, where a flow group says so (demand 29).
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
 
 from server_core.actions.context import ActionContext
 from server_core.actions.lateness import cancel_late_runs
@@ -10,6 +12,9 @@ from server_core.actions.schedules import note_unplanned_flows, plan_due_flows
 
 BATCH = 500
 """Flows planned in one transaction."""
+
+INVENTORY_EVERY: Final = timedelta(hours=1)
+"""How often to look for active flows of which nothing is noted: rows that were restored while triggers were off."""
 
 
 class Scheduler:
@@ -23,7 +28,7 @@ class Scheduler:
 
     def __init__(self, *, batch: int = BATCH) -> None:
         self._batch = batch
-        self._started = False
+        self._inventory: datetime | None = None
 
     def interval_seconds(self, context: ActionContext) -> float:
         """Return `towel.scheduler_interval_seconds`."""
@@ -32,14 +37,15 @@ class Scheduler:
     async def run_once(self, context: ActionContext) -> Mapping[str, int]:
         """Plan the flows that are due and cancel the planned runs that come too late; return how many of each.
 
-        A scheduler's first pass leaves no active flow out.
+        A scheduler's first pass, and one an hour, leaves no active flow out.
 
         Raises:
             Unavailable: the database cannot be reached; batches done before are kept.
         """
-        if not self._started:
+        now = context.clock()
+        if self._inventory is None or abs(now - self._inventory) >= INVENTORY_EVERY:
             await note_unplanned_flows(context)
-            self._started = True
+            self._inventory = now
         created = 0
         while (planned := await plan_due_flows(context, limit=self._batch)).flows:
             created += planned.created

@@ -125,8 +125,9 @@ async def test_a_new_active_flow_is_due_and_a_deleted_one_forgotten(context: Act
     assert await looks(database) == {}
 
 
-async def test_a_flow_of_which_nothing_is_noted_is_planned_by_a_scheduler_that_starts(
-    context: ActionContext, database: Database
+@pytest.mark.parametrize("starts", [True, False])
+async def test_a_flow_of_which_nothing_is_noted_is_planned_at_a_start_and_each_hour(
+    context: ActionContext, database: Database, starts: bool
 ) -> None:
     """Rows may come in while triggers are off, as with `pg_restore --disable-triggers`."""
     flow = await active(database)
@@ -135,7 +136,8 @@ async def test_a_flow_of_which_nothing_is_noted_is_planned_by_a_scheduler_that_s
     await execute(database, "DELETE FROM flow_run")
     await execute(database, "DELETE FROM flow_plan")
     assert await scheduler.run_once(context) == {"flow_runs": 0}
-    assert await Scheduler().run_once(context) == {"flow_runs": 10}
+    later = context if starts else at(context, NOW + timedelta(hours=1))
+    assert await (Scheduler() if starts else scheduler).run_once(later) == {"flow_runs": 10}
     assert len(await runs_of(database, flow)) == 10
 
 
