@@ -233,12 +233,18 @@ async def _insert_edges(
 ) -> None:
     if not edges:
         return
-    unknown = await tasks.find_unknown_slugs(session, edges, flow_id=flow_id)
+    task_ids = await tasks.find_tasks_of_edges(session, edges, flow_id=flow_id)
+    unknown = sorted({slug for edge in edges for slug in (edge.upstream, edge.downstream)}.difference(task_ids))
     if unknown:
         shown = ", ".join(repr(slug) for slug in unknown[:SHOWN_SLUGS]) + (", …" if len(unknown) > SHOWN_SLUGS else "")
         raise InvalidInput(f"Some edges reference tasks that do not exist within this flow: {shown}.")
     await tasks.insert_edges(
-        session, edges, flow_id=flow_id, tenant_id=tenant_id, batch_size=context.settings.insert_many_batch_size
+        session,
+        edges,
+        task_ids=task_ids,
+        flow_id=flow_id,
+        tenant_id=tenant_id,
+        batch_size=context.settings.insert_many_batch_size,
     )
 
 

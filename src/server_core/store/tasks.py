@@ -1,7 +1,7 @@
 """SQL on tables task and edge: many rows per statement. Called by actions.flows and actions.registration."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from uuid import UUID, uuid4
 
@@ -25,16 +25,10 @@ RETURNING slug
 """
 
 INSERT_EDGES = """
--- edges of one flow, their tasks found by slug; of several between the same two tasks the first stays
+-- edges of one flow; of several between the same two tasks the first stays
 INSERT INTO edge (flow_id, tenant_id, upstream_task_id, downstream_task_id, key, mapped)
-SELECT
-    $1,
-    $2,
-    (SELECT id FROM task WHERE flow_id = $1 AND slug = e.upstream),
-    (SELECT id FROM task WHERE flow_id = $1 AND slug = e.downstream),
-    e.key,
-    e.mapped
-FROM unnest($3::text[], $4::text[], $5::text[], $6::bool[])
+SELECT $1, $2, e.upstream, e.downstream, e.key, e.mapped
+FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::bool[])
     WITH ORDINALITY AS e (upstream, downstream, key, mapped, position)
 ORDER BY e.position
 ON CONFLICT (flow_id, downstream_task_id, upstream_task_id) DO NOTHING
@@ -86,9 +80,19 @@ async def insert_tasks(
 
 
 async def insert_edges(
-    session: WriteSession, edges: Sequence[Edge], *, flow_id: UUID, tenant_id: UUID | None, batch_size: int
+    session: WriteSession,
+    edges: Sequence[Edge],
+    *,
+    task_ids: Mapping[str, UUID],
+    flow_id: UUID,
+    tenant_id: UUID | None,
+    batch_size: int,
 ) -> None:
-    """Insert edges of a flow whose tasks all exist."""
+    """Insert edges of a flow.
+
+    Args:
+        task_ids: the tasks by slug, as find_tasks_of_edges returns them; none may be missing.
+    """
     if edges:
         await prefer_indexes(session)
     rows = iter(edges)
@@ -97,27 +101,25 @@ async def insert_edges(
             INSERT_EDGES,
             flow_id,
             tenant_id,
-            [edge.upstream for edge in batch],
-            [edge.downstream for edge in batch],
+            [task_ids[edge.upstream] for edge in batch],
+            [task_ids[edge.downstream] for edge in batch],
             [edge.key for edge in batch],
             [edge.mapped for edge in batch],
         )
 
 
-async def find_unknown_slugs(session: WriteSession, edges: Sequence[Edge], *, flow_id: UUID) -> list[str]:
-    """Return the slugs that edges name and no task of the flow has."""
-    await prefer_indexes(session)
-    slugs = list({slug for edge in edges for slug in (edge.upstream, edge.downstream)})
+async def find_tasks_of_edges(session: ReadSession, edges: Sequence[Edge], *, flow_id: UUID) -> dict[str, UUID]:
+    """Return the ids of the tasks that edges name, by slug; a slug that no task of the flow has is missing.
+
+    All at once and not slug by slug: while Postgres knows nothing of a young table it takes the index of flows for as
+    good as that of slugs, and reads all tasks of the flow for each edge.
+    """
     rows = await session.fetch(
-        """
-        SELECT s.slug FROM unnest($2::text[]) AS s (slug)
-        WHERE (SELECT t.id FROM task t WHERE t.flow_id = $1 AND t.slug = s.slug) IS NULL
-        ORDER BY s.slug
-        """,
+        "SELECT slug, id FROM task WHERE flow_id = $1 AND slug IN (SELECT unnest($2::text[]))",
         flow_id,
-        slugs,
+        list({slug for edge in edges for slug in (edge.upstream, edge.downstream)}),
     )
-    return [row["slug"] for row in rows]
+    return {row["slug"]: row["id"] for row in rows}
 
 
 async def append_to_document(session: WriteSession, tasks: Sequence[Task], *, flow_id: UUID) -> None:
