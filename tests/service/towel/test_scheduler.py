@@ -200,6 +200,34 @@ async def test_three_schedulers_at_once_make_each_run_once(context: ActionContex
     assert len(states) == len({state["flow_run_id"] for state in states}) == 100
 
 
+async def test_three_schedulers_at_once_repeat_no_run_of_a_legacy_server(
+    context: ActionContext, database: Database
+) -> None:
+    """§5.2, demand 12: of two clocks in an adopted database, ten events are runs already, under the legacy keys."""
+    clocks = interval(), interval(parameter_defaults={"x": "a"})
+    flows = [await active(database, *clocks, tasks=1) for _ in range(10)]
+    for hour in range(14, 19):
+        start = NOW.replace(hour=hour, minute=0)
+        key = f"auto-scheduled:2020-01-01T{hour}:00:00+00:00"
+        for each in (key, f"{key}:219b62d63bdbbd5bcf0c47c997d3dfec"):
+            await execute(
+                database,
+                """
+                INSERT INTO flow_run
+                    (flow_id, tenant_id, scheduled_start_time, auto_scheduled, idempotency_key, state, version)
+                SELECT id, tenant_id, $1, true, $2, 'Scheduled', 1 FROM flow
+                """,
+                start,
+                each,
+            )
+    before = await fetch_all(database, "SELECT id, updated FROM flow_run ORDER BY id")
+    assert len(before) == 100
+    counts = await asyncio.gather(*(Scheduler(batch=4).run_once(context) for _ in range(3)))
+    assert [count["flow_runs"] for count in counts] == [0, 0, 0]
+    assert await fetch_all(database, "SELECT id, updated FROM flow_run ORDER BY id") == before
+    assert len(flows) * 10 == len(before)
+
+
 async def test_a_scheduler_killed_before_its_commit_leaves_nothing(context: ActionContext, database: Database) -> None:
     flow = await active(database)
 
