@@ -178,9 +178,9 @@ class Bench:
             await self.measure(f"lazarus, {STALLED_RUNS} stalled runs", once(Lazarus()), _STALLED)
             await self.put("DELETE FROM flow_run WHERE name = 'stalled'", triggers=True)
             await self.measure(f"zombie_killer, {SILENT_TASKS} silent tasks", once(ZombieKiller()))
-            for loop in LOOPS:
-                if loop.name not in ("scheduler", "lazarus", "zombie_killer"):
-                    await self.measure(f"{loop.name}, nothing to do", once(loop))
+            for name, make in LOOPS.items():
+                if name not in ("scheduler", "lazarus", "zombie_killer"):
+                    await self.measure(f"{name}, nothing to do", once(make()))
 
     def table(self) -> str:
         """Return the results as text."""
