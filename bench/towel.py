@@ -110,7 +110,7 @@ class Measured:
     """Milliseconds of one kind of tick per size, and what it changed."""
 
     times: list[float] = field(default_factory=list)
-    changed: list[dict[str, int]] = field(default_factory=list)
+    changed: list[dict[str, object]] = field(default_factory=list)
 
 
 class Bench:
@@ -144,7 +144,8 @@ class Bench:
 
     async def measure(self, name: str, tick: Callable[[], Awaitable[object]], *work: str) -> None:
         """Time a tick some times, each after the same work was put in, and note the median."""
-        times, changed = [], {}
+        times: list[float] = []
+        changed: dict[str, object] = {}
         for _ in range(ROUNDS):
             await self.put(*work)
             begun = time.perf_counter()
