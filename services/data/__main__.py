@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not dsn:
             print("error: --database-url or database.connection_url must name a database", file=sys.stderr)
             return 2
-        configure_logging(settings.logging.level)
+        configure_logging(settings.logging)
         load_metadata(given.metadata)
         service = create_service(settings, dsn, given.metadata)
         asyncio.run(_ready(dsn, settings, service))

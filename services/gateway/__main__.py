@@ -14,7 +14,7 @@ GRACE_SECONDS = 4
 def main() -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in flight."""
     settings = load_settings()
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     app = create_app(
         settings,
         data=HttpUpstream(settings.gateway.data_url, name="data"),

@@ -22,7 +22,7 @@ def main() -> int:
         dsn = settings.database.connection_url
         if not dsn:
             raise ConfigError("database.connection_url: the action service needs a database.")
-        configure_logging(settings.logging.level)
+        configure_logging(settings.logging)
         asyncio.run(
             wait_until_ready(
                 dsn,

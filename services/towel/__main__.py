@@ -23,7 +23,7 @@ def main() -> int:
         dsn = settings.database.connection_url
         if not dsn:
             raise ConfigError("database.connection_url: the towel needs a database.")
-        configure_logging(settings.logging.level)
+        configure_logging(settings.logging)
         registry = process_registry()
         towel = create_towel(settings, dsn, registry=registry)
         asyncio.run(

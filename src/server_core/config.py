@@ -11,6 +11,7 @@ from typing import Any
 
 _HOME = Path("~/.prefect_server")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMATS = ("auto", "json", "console")
 
 
 def _setting(
@@ -293,7 +294,12 @@ class LoggingSettings:
     """Log output."""
 
     level: str = _setting("INFO", "Least severe level that is written.", choices=LOG_LEVELS)
-    access_log: bool = _setting(False, "Write one line per HTTP request.")
+    format: str = _setting(
+        "auto",
+        "`json`: one object per line; `console`: for a person; `auto`: console at a terminal, else JSON.",
+        choices=LOG_FORMATS,
+    )
+    access_log: bool = _setting(False, "Write one line per HTTP request, with its id, the runs it names and its time.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def retention(
 
 def _target(url: str | None) -> tuple[Settings, str]:
     settings = load_settings()
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     if url is not None:
         settings = replace(settings, database=replace(settings.database, connection_url=url))
     return settings, database_url(settings)

@@ -43,7 +43,7 @@ def infrastructure(
     It is the one of docker-compose.yml in the current folder where a Docker engine answers, else the embedded one.
     """
     settings = load_settings()
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     run(lambda lifetime: _infrastructure(lifetime, settings, embedded))
 
 
@@ -60,7 +60,7 @@ def services(
     lazarus, zombie_killer, … Without a database URL they use the Postgres of `prefect-server dev infrastructure`.
     """
     settings = load_settings()
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     choice = choose(include or [], exclude or [], loop_names())
     run(lambda lifetime: _services(lifetime, settings, choice))
 

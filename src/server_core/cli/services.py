@@ -49,7 +49,7 @@ def services(
     and database schema anew.
     """
     settings = load_settings()
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     if loops is not None and name is not Service.TOWEL:
         raise ConfigError(f"--loops is for the towel; {name} has none.")
     settings = _with_options(settings, name, host, port)

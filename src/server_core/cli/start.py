@@ -36,7 +36,7 @@ def start(
     Waits for the database, upgrades its schema, creates the default tenant once, and serves until Ctrl-C.
     """
     settings = _with_options(load_settings(), host, port, database_url)
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     sockets = bind(settings.gateway.host, settings.gateway.port, key="gateway")
     run(lambda lifetime: _start(lifetime, settings, sockets))
 

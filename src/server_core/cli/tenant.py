@@ -32,7 +32,7 @@ def create(
 ) -> None:
     """Create a tenant and print its id; prints the id of the one that is there when the slug is taken."""
     settings = load_settings()
-    configure_logging(settings.logging.level)
+    configure_logging(settings.logging)
     typer.echo(asyncio.run(_create(settings, name, slug)))
 
 

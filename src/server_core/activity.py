@@ -1,0 +1,84 @@
+"""What a piece of work is about, so that every log line written during it says so. Bottom shelf, pure.
+
+A request's activity begins at the door (access) and follows its tasks; rooms that learn more about it (a run's id, an
+operation's name) note that, and formatters read it. Code outside any activity notes nothing.
+"""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}", re.ASCII)
+_MOST_RUNS = 5
+_RUN_KEYS = ("flow_run_id", "task_run_id", "flow_id", "flow_group_id")
+
+_current: ContextVar[dict[str, Any] | None] = ContextVar("activity", default=None)
+
+
+def request_id(given: str | None = None) -> str:
+    """Return the id of a request: the one that came with it, if it is fit to be logged and sent on, else a new one.
+
+    Args:
+        given: the value of its `X-Request-ID` header.
+    """
+    return given if given is not None and _ID.fullmatch(given) else secrets.token_hex(8)
+
+
+@contextmanager
+def activity(**facts: Any) -> Iterator[dict[str, Any]]:
+    """Begin an activity: what is logged inside the block, by any task begun in it, carries these facts.
+
+    Yields:
+        The facts, with those noted since.
+    """
+    begun = dict(facts)
+    token = _current.set(begun)
+    try:
+        yield begun
+    finally:
+        _current.reset(token)
+
+
+def note(**facts: Any) -> None:
+    """Add facts to the activity under way, if there is one."""
+    under_way = _current.get()
+    if under_way is not None:
+        under_way.update(facts)
+
+
+def current() -> Mapping[str, Any]:
+    """Return the facts of the activity under way; empty outside any."""
+    return _current.get() or {}
+
+
+def run_ids(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the runs that the variables of a request name, for its log lines.
+
+    Clients send `input: {flow_run_id}`, or a list of such objects as `states` or `logs` (client-operations.md).
+
+    Returns:
+        Per kind of id the value, or several as a list of at most five.
+    """
+    found: dict[str, list[str]] = {}
+    documents = [variables, *_members(variables)]
+    for document in documents:
+        for key in _RUN_KEYS:
+            value = document.get(key)
+            if isinstance(value, str) and value not in found.setdefault(key, []) and len(found[key]) < _MOST_RUNS:
+                found[key].append(value[:64])
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items() if values}
+
+
+def _members(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects one and two steps below, of a list its first few."""
+    for value in document.values():
+        if isinstance(value, dict):
+            yield value
+            for inner in value.values():
+                if isinstance(inner, list):
+                    yield from (each for each in inner[:_MOST_RUNS] if isinstance(each, dict))
+        elif isinstance(value, list):
+            yield from (each for each in value[:_MOST_RUNS] if isinstance(each, dict))
