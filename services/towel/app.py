@@ -23,6 +23,7 @@ from server_core.db.session import Database
 from server_core.errors import ConfigError
 from server_core.metrics import metrics_endpoint
 from server_core.observe import server_version
+from services.towel.figures import FiguresCollector
 from services.towel.grace import Grace
 from services.towel.lease import Leases
 from services.towel.logbook import Logbook
@@ -75,6 +76,8 @@ class Towel:
         self._lease_database = Database(dsn, replace(settings.database, pool_size=1))
         self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
         context = ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks)
+        registry = registry or CollectorRegistry()
+        self._figures = FiguresCollector(context, registry)
         period = timedelta(seconds=settings.towel.heartbeat_timeout_seconds)
         self.loops = select_loops(None) if loops is None else loops
         # With a timeout shorter than the intervals, the time between two ticks must not look like an outage.
@@ -84,7 +87,7 @@ class Towel:
             context,
             leases=Leases(self._lease_database),
             grace=Grace(max(period, timedelta(seconds=ticks * 3))),
-            logbook=Logbook(registry or CollectorRegistry()),
+            logbook=Logbook(registry),
             interval_seconds=interval_seconds,
         )
 
@@ -102,9 +105,11 @@ class Towel:
         await self.open()
         self._hooks.start()
         self.runner.start()
+        await self._figures.start()
 
     async def stop(self) -> None:
         """Stop within a few seconds: passes in progress finish, or are rolled back; leases are given back."""
+        await self._figures.stop()
         await self.runner.stop()
         await self._hooks.stop()
         await self._lease_database.close()

@@ -1,0 +1,109 @@
+"""What is going on in the database → metrics: taken in the background while somebody asks for them. Made by app.
+
+`/metrics` shows the last figures at once, and how old they are; asking for them lets new ones be taken if they are
+older than 15 s. Where nobody asks, nothing is counted.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from server_core.actions.context import ActionContext
+from server_core.actions.figures import Figures, take_figures
+from server_core.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+FRESH_SECONDS = 15.0
+
+
+class FiguresCollector(Collector):
+    """Shows figures in a registry, and takes new ones when they are old.
+
+    Args:
+        context: the database.
+        registry: where they are shown.
+        fresh_seconds: figures are taken anew when they are older.
+    """
+
+    def __init__(
+        self, context: ActionContext, registry: CollectorRegistry, *, fresh_seconds: float = FRESH_SECONDS
+    ) -> None:
+        self._context = context
+        self._fresh_seconds = fresh_seconds
+        self._figures: Figures | None = None
+        self._taken_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._taking: asyncio.Task[None] | None = None
+        registry.register(self)
+
+    async def start(self) -> None:
+        """Take the first figures in the background."""
+        self._loop = asyncio.get_running_loop()
+        self._taking = asyncio.create_task(self.take(), name="figures")
+
+    async def stop(self) -> None:
+        """Take no more figures."""
+        self._loop = None
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.gather(self._taking, return_exceptions=True)
+
+    async def take(self) -> None:
+        """Take figures now; those of before stay if the database does not answer."""
+        try:
+            figures = await take_figures(self._context)
+        except Unavailable as error:
+            logger.warning("the figures for /metrics were not taken: %s", error)
+        except Exception:
+            logger.exception("the figures for /metrics were not taken")
+        else:
+            self._figures = figures
+            self._taken_at = asyncio.get_running_loop().time()
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing, so that registering does not ask for figures."""
+        yield from ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics of the last figures; none before the first were taken."""
+        if self._loop is None:
+            return
+        age = self._loop.time() - self._taken_at
+        if age > self._fresh_seconds and (self._taking is None or self._taking.done()):
+            self._taking = self._loop.create_task(self.take(), name="figures")
+        if self._figures is None:
+            return
+        yield from _metrics(self._figures)
+        yield _gauge("figures_age_seconds", "How old the figures are that are counted in the database.", age)
+
+
+def _metrics(figures: Figures) -> Iterator[Metric]:
+    for name, title, runs in (
+        ("flow_runs", "Flow runs", figures.flow_runs),
+        ("task_runs", "Task runs", figures.task_runs),
+    ):
+        family = GaugeMetricFamily(
+            f"prefect_server_{name}", f"{title} in each state; an estimate for final states.", labels=["state"]
+        )
+        for state, count in sorted(runs.items()):
+            family.add_metric([state], count)
+        yield family
+    yield _gauge("late_flow_runs", "Flow runs due more than 15 s ago that still wait.", figures.late_flow_runs)
+    yield _gauge("oldest_late_flow_run_seconds", "How long ago the first of them was due.", figures.oldest_late_seconds)
+    agents = GaugeMetricFamily(
+        "prefect_server_agents", "Agents that asked for runs within a minute (active), and others.", labels=["status"]
+    )
+    agents.add_metric(["active"], figures.active_agents)
+    agents.add_metric(["silent"], figures.silent_agents)
+    yield agents
+    yield _gauge("waiting_hook_events", "Events that wait to be told to cloud hooks.", figures.waiting_hook_events)
+    yield _gauge("hook_overdue_seconds", "How late the first of them is.", figures.hook_overdue_seconds)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"prefect_server_{name}", text, value=value)
