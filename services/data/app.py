@@ -20,16 +20,24 @@ from starlette.routing import Route, WebSocketRoute
 
 from server_core.config import Settings
 from server_core.errors import InvalidInput, PayloadTooLarge
-from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService, errors_body, parse_body
+from server_core.graphql_ws.socket import Sockets
+from server_core.wire import (
+    End,
+    GraphQLRequest,
+    GraphQLResponse,
+    GraphQLService,
+    Watcher,
+    errors_body,
+    parse_body,
+)
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
 from services.data.errors import ConnectionFailed, DataError, Unexpected, UnexpectedPayload
 from services.data.execute import Postgres
 from services.data.limits import Limits
-from services.data.live.hub import Hub, Watcher
+from services.data.live.hub import Hub
 from services.data.live.listener import Listener
-from services.data.live.socket import Sockets
 from services.data.reload import reload_endpoint, reload_logged
 from services.data.request import Prepared, Requests
 from services.data.schema.build import build_schema
@@ -134,37 +142,30 @@ class DataService:
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation; a failure is an answer with `errors` and the status of data-api.md §2.6."""
         try:
-            return GraphQLResponse(body=await self._answer(request))
-        except DataError as error:
-            return GraphQLResponse(body=errors_body(error.entry()), status=error.status)
-        except Exception:
-            unexpected = _masked()
-            return GraphQLResponse(body=errors_body(unexpected.entry()), status=unexpected.status)
+            return GraphQLResponse(body=await self._answer(self._prepare(request)))
+        except Exception as error:
+            return _failure(error)
 
-    def watch(self, request: GraphQLRequest, watcher: Watcher) -> Callable[[], None] | None:
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
         """Begin a subscription: the watcher is told the result at once, and again whenever it changes.
 
         Returns:
-            How to end it; None if the request is none, but a query or mutation for `execute`.
-
-        Raises:
-            DataError: the request is not valid; nothing was begun.
+            How to end it; or the answer of a request that was refused, or is a query or mutation.
         """
         try:
             prepared = self._prepare(request)
-        except DataError:
-            raise
+            if prepared.answer.reads is not None:
+                return self._hub.watch(prepared, watcher)
+            return GraphQLResponse(body=await self._answer(prepared))
         except Exception as error:
-            raise _masked() from error
-        return None if prepared.answer.reads is None else self._hub.watch(prepared, watcher)
+            return _failure(error)
 
     def _prepare(self, request: GraphQLRequest) -> Prepared:
         if self._requests is None:
             raise ConnectionFailed
         return self._requests.prepare(request)
 
-    async def _answer(self, request: GraphQLRequest) -> bytes:
-        prepared = self._prepare(request)
+    async def _answer(self, prepared: Prepared) -> bytes:
         if prepared.answer.reads is not None:
             raise UnexpectedPayload("subscriptions are not supported over HTTP, use a WebSocket instead")
         if prepared.answer.script is not None and self.writing is not None:
@@ -243,11 +244,13 @@ def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> C
     return endpoint
 
 
-def _masked() -> Unexpected:
-    """Log the error that is being handled, which is a defect, and return what a client may know of it."""
-    unexpected = Unexpected("internal error", id=uuid.uuid4().hex)
-    logger.exception("request failed", extra={"error_id": unexpected.id})
-    return unexpected
+def _failure(error: Exception) -> GraphQLResponse:
+    """Return the answer to a request that failed; what is no DataError is a defect: logged, and masked."""
+    if not isinstance(error, DataError):
+        unexpected = Unexpected("internal error", id=uuid.uuid4().hex)
+        logger.error("request failed", exc_info=error, extra={"error_id": unexpected.id})
+        error = unexpected
+    return GraphQLResponse(body=errors_body(error.entry()), status=error.status)
 
 
 async def _healthy(_: Request) -> Response:

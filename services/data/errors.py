@@ -4,9 +4,7 @@ DataError                    code                  status at /v1alpha1
 ├── ValidationFailed         validation-failed     400   the document or its variables
 ├── ParseFailed              parse-failed          400   a value out of range
 ├── NotSupported             not-supported         400   a required function argument is missing
-├── UnexpectedPayload        unexpected-payload    400   what was sent does not go with the way it came
-├── StartFailed              start-failed          400   an operation on a socket that was not begun
-├── LimitReached             limit-reached         400   a client keeps more open than settings allow
+├── UnexpectedPayload        unexpected-payload    400   a subscription over HTTP
 ├── DataException            data-exception        400   Postgres could not read a value
 ├── BadRequest               bad-request           400   … an escape sequence in it
 ├── ConstraintViolation      constraint-violation  400   what would be written breaks a key
@@ -55,21 +53,9 @@ class NotSupported(DataError):
 
 
 class UnexpectedPayload(DataError):
-    """A subscription that did not come over a WebSocket, or a message there that is none of the protocol's."""
+    """A subscription that did not come over a WebSocket."""
 
     code = "unexpected-payload"
-
-
-class StartFailed(DataError):
-    """An operation came over a WebSocket before `connection_init`."""
-
-    code = "start-failed"
-
-
-class LimitReached(DataError):
-    """A client has more operations open on a WebSocket than settings allow."""
-
-    code = "limit-reached"
 
 
 class DataException(DataError):

@@ -3,11 +3,11 @@
 Every service parses bodies with the same rules (data-api.md §3.1): `variables` is an object, null or a string that
 holds JSON, as the 1.x client sends it. Numbers keep every
 digit (the standard library's json does, orjson does not beyond 64 bits). The gateway hands requests to a
-GraphQLService, in process or over HTTP.
+GraphQLService, in process or over HTTP, and subscriptions to a LiveService.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
@@ -72,6 +72,31 @@ class GraphQLService(Protocol):
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation; never raises for a client's mistake."""
+
+
+class Watcher(Protocol):
+    """Who is told about a subscription; called in the event loop, must not wait."""
+
+    def result(self, body: str) -> None:
+        """Take a result, `{"data":…}`; it is complete and stands for all before it."""
+
+    def ended(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Take the errors that ended the subscription, none if it is complete; nothing follows."""
+
+
+End = Callable[[], None]
+"""Ends a subscription, without a word to its watcher; does nothing if it has ended."""
+
+
+class LiveService(GraphQLService, Protocol):
+    """A service that has subscriptions too."""
+
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
+        """Begin a subscription: the watcher is told the result at once, and again whenever it changes.
+
+        Returns:
+            How to end it; or the answer of a request that was refused or is no subscription.
+        """
 
 
 def loads(text: str | bytes, *, exact: bool = False) -> Any:

@@ -1,6 +1,6 @@
 """The live queries of a process: one per statement and parameters, asked again when what it reads has changed.
 
-Called by conversation (watch) and listener (cover, changed). A live query is asked at once, then after each change of a
+Called by app (watch) and listener (cover, changed). A live query is asked at once, then after each change of a
 table it reads: at once, but not more often than settings allow, so that many changes become one question. Where no
 notification can be had (a view, a function, a table without the trigger, no connection to listen on) it is asked at an
 interval. Whoever watches gets a result only if its bytes are others than before.
@@ -10,8 +10,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Protocol
+from typing import Final
 
+from server_core.wire import End, Watcher
 from services.data.catalog.model import QualifiedName
 from services.data.errors import ConnectionFailed, DataError, Unexpected
 from services.data.plan.reads import Reads
@@ -23,16 +24,6 @@ RETRY_SECONDS: Final = 1.0
 """Pause before a question that could not be put is put again."""
 
 NOTHING: Final[frozenset[QualifiedName]] = frozenset()
-
-
-class Watcher(Protocol):
-    """Who is told about a live query; called in the event loop, must not wait."""
-
-    def result(self, body: str) -> None:
-        """Take a result, `{"data":…}`."""
-
-    def failed(self, error: DataError) -> None:
-        """Take the error that ended the live query; nothing follows."""
 
 
 class Hub:
@@ -69,7 +60,7 @@ class Hub:
         self._covered = NOTHING
         self._queries: dict[Hashable, _LiveQuery] = {}
 
-    def watch(self, prepared: Prepared, watcher: Watcher) -> Callable[[], None]:
+    def watch(self, prepared: Prepared, watcher: Watcher) -> End:
         """Tell the watcher the result now and whenever it changes, until the returned function is called.
 
         Args:
@@ -201,7 +192,7 @@ class _LiveQuery:
         self._watchers.clear()
         self._forget()
         for watcher in watchers:
-            watcher.failed(error)
+            watcher.ended([error.entry()])
 
 
 def _key(prepared: Prepared) -> Hashable:

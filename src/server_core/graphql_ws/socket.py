@@ -1,4 +1,4 @@
-"""WebSockets of Starlette → conversations. The endpoint of app's WebSocket routes.
+"""WebSockets of Starlette → conversations. The endpoint of a service's WebSocket routes.
 
 Per socket one task reads, one writes and one watches the clock; when the first of them is done, so is the socket.
 """
@@ -11,9 +11,9 @@ from typing import Any, Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server_core.config import DataSettings
-from services.data.live.conversation import Conversation, Operations
-from services.data.live.outbox import Outbox
-from services.data.live.protocol import NOT_ACCEPTABLE, negotiate
+from server_core.graphql_ws.conversation import Conversation, Operations
+from server_core.graphql_ws.outbox import Outbox
+from server_core.graphql_ws.protocol import NOT_ACCEPTABLE, negotiate
 
 logger = logging.getLogger(__name__)
 

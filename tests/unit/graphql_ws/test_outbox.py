@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.data.live.outbox import FULL, Outbox
-from services.data.live.protocol import Close
+from server_core.graphql_ws.outbox import FULL, Outbox
+from server_core.graphql_ws.protocol import Close
 
 
 class Reader:

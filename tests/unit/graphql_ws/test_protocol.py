@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from server_core.wire import GraphQLRequest
-from services.data.live.protocol import (
+from server_core.graphql_ws.protocol import (
     LONGEST_REASON,
     Begin,
     Close,
@@ -20,6 +19,7 @@ from services.data.live.protocol import (
     TransportProtocol,
     negotiate,
 )
+from server_core.wire import GraphQLRequest
 
 INIT = '{"type":"connection_init"}'
 QUERY = "{ flow { id } }"

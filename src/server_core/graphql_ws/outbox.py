@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from itertools import count
 from typing import Final
 
-from services.data.live.protocol import Close, Parts
+from server_core.graphql_ws.protocol import Close, Parts
 
 Item = Parts | Close
 

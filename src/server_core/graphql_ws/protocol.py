@@ -14,7 +14,10 @@ from typing import Any, ClassVar, Final
 
 from server_core.errors import InvalidInput
 from server_core.wire import GraphQLRequest, loads, parse_request
-from services.data.errors import DataError, StartFailed, UnexpectedPayload
+
+UNEXPECTED_PAYLOAD: Final = "unexpected-payload"
+START_FAILED: Final = "start-failed"
+LIMIT_REACHED: Final = "limit-reached"
 
 NORMAL: Final = 1000
 INVALID_MESSAGE: Final = 4400
@@ -26,6 +29,11 @@ TOO_MANY_INITS: Final = 4429
 
 LONGEST_REASON: Final = 123
 """Bytes that fit into a close frame beside the code."""
+
+
+def problem(code: str, message: str) -> dict[str, Any]:
+    """Return an error of the protocol itself as it stands in a message, in the shape of Hasura's (data-api.md §2.6)."""
+    return {"extensions": {"path": "$", "code": code}, "message": message}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,27 +211,27 @@ class LegacyProtocol(Protocol):
                 self.open.discard(document["id"])
                 return [End(id=document["id"])] if known else []
         if _is_id(id):
-            return [Say(text=self._complaint(document["id"], UnexpectedPayload("invalid message type")))]
+            return [Say(text=self._complaint(document["id"], UNEXPECTED_PAYLOAD, "invalid message type"))]
         return self._unreadable("Clients send no messages of this `type`.")
 
     def _start(self, id: str, payload: object) -> Sequence[Step]:
         if not self.initialised:
-            return [Say(text=self._complaint(id, StartFailed("start received before the connection is initialised")))]
+            return [Say(text=self._complaint(id, START_FAILED, "start received before the connection is initialised"))]
         # Who uses an id again means the new operation: so does the library.
         before: list[Step] = [End(id=id)] if id in self.open else []
         self.open.discard(id)
         try:
             request = parse_request(payload, exact=True)
         except InvalidInput as error:
-            return [*before, Say(text=self._complaint(id, UnexpectedPayload(error.message)))]
+            return [*before, Say(text=self._complaint(id, UNEXPECTED_PAYLOAD, error.message))]
         self.open.add(id)
         return [*before, Begin(id=id, request=request)]
 
     def _unreadable(self, reason: str) -> Sequence[Step]:
-        return [Say(text=_text("connection_error", payload=UnexpectedPayload(reason).entry()))]
+        return [Say(text=_text("connection_error", payload=problem(UNEXPECTED_PAYLOAD, reason)))]
 
-    def _complaint(self, id: str, error: DataError) -> str:
-        return self.failure(id, [error.entry()])
+    def _complaint(self, id: str, code: str, message: str) -> str:
+        return self.failure(id, [problem(code, message)])
 
     def result(self, id: str, body: str) -> Parts:
         """Return the message with a result; `body` is `{"data":…}`."""
