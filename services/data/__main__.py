@@ -11,10 +11,12 @@ from pathlib import Path
 
 import uvicorn
 
+from server_core.access import observe_requests
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db.migrate import wait_until_ready
 from server_core.errors import ServerError
+from server_core.metrics import process_registry
 from server_core.observe import configure_logging
 from server_core.wire import GraphQLService
 from services.data.app import METADATA, create_app, create_service
@@ -42,14 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         configure_logging(settings.logging)
         load_metadata(given.metadata)
-        service = create_service(settings, dsn, given.metadata)
+        registry = process_registry()
+        service = create_service(settings, dsn, given.metadata, registry=registry)
+        app = create_app(service)
+        observe_requests(app, service="data", settings=settings, registry=registry)
         asyncio.run(_ready(dsn, settings, service))
     except ServerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    app = create_app(service)
     config = uvicorn.Config(
         app,
         host=settings.data.host,

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -21,6 +22,7 @@ from starlette.routing import Route, WebSocketRoute
 from server_core.config import Settings
 from server_core.errors import InvalidInput, PayloadTooLarge
 from server_core.graphql_ws.socket import Sockets
+from server_core.metrics import Pool, PoolCollector
 from server_core.wire import (
     End,
     GraphQLRequest,
@@ -57,6 +59,7 @@ class DataService:
         settings: pool size, timeout, null rule.
         dsn: the database.
         metadata: which of its tables to show, and how.
+        registry: of the process's metrics; None: one that nobody reads.
 
     Attributes:
         postgres: the connections that read.
@@ -64,7 +67,9 @@ class DataService:
         sockets: subscriptions (and requests) over WebSockets.
     """
 
-    def __init__(self, settings: Settings, dsn: str, metadata: Path) -> None:
+    def __init__(
+        self, settings: Settings, dsn: str, metadata: Path, *, registry: CollectorRegistry | None = None
+    ) -> None:
         self._metadata = metadata
         self._null_collapse = settings.data.null_collapse
         self._limits = Limits(
@@ -88,6 +93,10 @@ class DataService:
                 statement_timeout=settings.data.statement_timeout_seconds,
                 read_only=False,
             )
+        pools: dict[str, Callable[[], Pool | None]] = {"data": self.postgres.open_pool}
+        if self.writing is not None:
+            pools["data mutations"] = self.writing.open_pool
+        PoolCollector(pools, registry or CollectorRegistry())
         self.sockets = Sockets(self, settings.data)
         self._requests: Requests | None = None
         self._hub = Hub(
@@ -181,15 +190,18 @@ class DataService:
         return prepared.answer.body(cast("Sequence[bytes | None]", rows[0]) if rows else ())
 
 
-def create_service(settings: Settings, dsn: str, metadata: Path | None = None) -> DataService:
+def create_service(
+    settings: Settings, dsn: str, metadata: Path | None = None, *, registry: CollectorRegistry | None = None
+) -> DataService:
     """Return the data API over a database, for use in this process.
 
     Args:
         settings: the server's settings.
         dsn: any libpq-style `postgresql://` URL.
         metadata: a file in Hasura's metadata format; by default the one of the Prefect server.
+        registry: of the process's metrics; None: one that nobody reads.
     """
-    return DataService(settings, dsn, metadata or METADATA)
+    return DataService(settings, dsn, metadata or METADATA, registry=registry)
 
 
 def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> Starlette:

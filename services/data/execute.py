@@ -110,6 +110,10 @@ class Postgres:
             raise ConnectionFailed
         return self._pool
 
+    def open_pool(self) -> "asyncpg.Pool[asyncpg.Record] | None":
+        """Return the pool, for its figures; None while it is not open."""
+        return self._pool
+
     async def start(self) -> None:
         """Open the pool; if it reads one connection is made at once, so that a wrong DSN fails here."""
         self._pool = await asyncpg.create_pool(

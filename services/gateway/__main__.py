@@ -2,7 +2,9 @@
 
 import uvicorn
 
+from server_core.access import observe_requests
 from server_core.config_loader import load_settings
+from server_core.metrics import metrics_endpoint, process_registry
 from server_core.observe import configure_logging
 from services.gateway.app import create_app
 from services.gateway.upstream import HttpUpstream
@@ -15,11 +17,14 @@ def main() -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in flight."""
     settings = load_settings()
     configure_logging(settings.logging)
+    registry = process_registry()
     app = create_app(
         settings,
         data=HttpUpstream(settings.gateway.data_url, name="data"),
         actions=HttpUpstream(settings.gateway.graphql_url, name="actions"),
+        beside={"/metrics": metrics_endpoint(registry)},
     )
+    observe_requests(app, service="gateway", settings=settings, registry=registry)
     uvicorn.run(
         app,
         host=settings.gateway.host,

@@ -5,9 +5,11 @@ import sys
 
 import uvicorn
 
+from server_core.access import observe_requests
 from server_core.config_loader import load_settings
 from server_core.db.migrate import wait_until_ready
 from server_core.errors import ConfigError, ServerError
+from server_core.metrics import process_registry
 from server_core.observe import configure_logging
 from services.graphql.app import create_app, create_service
 
@@ -35,8 +37,11 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    registry = process_registry()
+    app = create_app(create_service(settings, dsn, registry=registry), settings)
+    observe_requests(app, service="graphql", settings=settings, registry=registry)
     uvicorn.run(
-        create_app(create_service(settings, dsn)),
+        app,
         host=settings.graphql.host,
         port=settings.graphql.port,
         loop="uvloop",

@@ -20,6 +20,7 @@ from graphql import (
     execute,
     get_operation_ast,
 )
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -31,6 +32,7 @@ from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, ServerError
+from server_core.metrics import PoolCollector
 from server_core.wire import (
     GATEWAY_SIGN,
     GraphQLRequest,
@@ -44,6 +46,7 @@ from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
 from services.graphql.errors import error_entry, server_error_entry, without_invitation
 from services.graphql.executor import SerialExecutor
+from services.graphql.measured import measure_mutations
 from services.graphql.presence import Presence
 from services.graphql.schema import build_schema
 
@@ -55,9 +58,12 @@ class ActionService:
         settings: limits, pool sizes, path.
         dsn: the database.
         clock: returns the current time.
+        registry: of the process's metrics; None: nothing is measured.
     """
 
-    def __init__(self, settings: Settings, dsn: str, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, settings: Settings, dsn: str, *, clock: Clock = utc_now, registry: CollectorRegistry | None = None
+    ) -> None:
         self.settings = settings
         self._database = Database(dsn, settings.database)
         self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
@@ -66,6 +72,9 @@ class ActionService:
         )
         self._presence = Presence(self._actions)
         self._schema = build_schema()._schema
+        if registry is not None:
+            measure_mutations(self._schema, registry)
+            PoolCollector({"actions": self._database.open_pool}, registry)
         self._documents = Documents(self._schema)
 
     async def start(self) -> None:
@@ -101,9 +110,9 @@ class ActionService:
         return _answer(result, get_operation_ast(document, request.operation_name))
 
 
-def create_service(settings: Settings, dsn: str) -> GraphQLService:
+def create_service(settings: Settings, dsn: str, *, registry: CollectorRegistry | None = None) -> GraphQLService:
     """Return the action service for use in this process; call start before the first request."""
-    return ActionService(settings, dsn)
+    return ActionService(settings, dsn, registry=registry)
 
 
 def create_app(service: GraphQLService, settings: Settings | None = None) -> Starlette:

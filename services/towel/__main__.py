@@ -5,6 +5,7 @@ import sys
 
 import uvicorn
 
+from server_core.access import observe_requests
 from server_core.config_loader import load_settings
 from server_core.db.migrate import wait_until_ready
 from server_core.errors import ConfigError, ServerError
@@ -38,8 +39,10 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    app = create_app(towel)
+    observe_requests(app, service="towel", settings=settings, registry=registry)
     uvicorn.run(
-        create_app(towel, registry),
+        app,
         host=settings.towel.host,
         port=settings.towel.port,
         loop="uvloop",

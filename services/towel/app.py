@@ -21,7 +21,7 @@ from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
 from server_core.errors import ConfigError
-from server_core.metrics import metrics_endpoint
+from server_core.metrics import PoolCollector
 from server_core.observe import server_version
 from services.towel.figures import FiguresCollector
 from services.towel.grace import Grace
@@ -78,6 +78,7 @@ class Towel:
         context = ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks)
         registry = registry or CollectorRegistry()
         self._figures = FiguresCollector(context, registry)
+        PoolCollector({"towel": self._database.open_pool, "towel leases": self._lease_database.open_pool}, registry)
         period = timedelta(seconds=settings.towel.heartbeat_timeout_seconds)
         self.loops = select_loops(None) if loops is None else loops
         # With a timeout shorter than the intervals, the time between two ticks must not look like an outage.
@@ -144,8 +145,8 @@ def create_towel(
     )
 
 
-def create_app(towel: Towel, registry: CollectorRegistry) -> Starlette:
-    """Return the loops as an ASGI application: it runs them while it lives, and answers `/health` and `/metrics`."""
+def create_app(towel: Towel) -> Starlette:
+    """Return the loops as an ASGI application: it runs them while it lives, and answers `/health`."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -155,9 +156,7 @@ def create_app(towel: Towel, registry: CollectorRegistry) -> Starlette:
         finally:
             await towel.stop()
 
-    return Starlette(
-        routes=[Route("/health", towel.health), Route("/metrics", metrics_endpoint(registry))], lifespan=lifespan
-    )
+    return Starlette(routes=[Route("/health", towel.health)], lifespan=lifespan)
 
 
 def loop_names() -> list[str]:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}", re.ASCII)
@@ -16,6 +17,9 @@ _MOST_RUNS = 5
 _RUN_KEYS = ("flow_run_id", "task_run_id", "flow_id", "flow_group_id")
 
 _current: ContextVar[dict[str, Any] | None] = ContextVar("activity", default=None)
+
+sent_on: ContextVar[Mapping[str, str]] = ContextVar("sent_on", default=MappingProxyType({}))
+"""Headers by which the services that a request is passed on to know it again: its id, its place in a trace."""
 
 
 def request_id(given: str | None = None) -> str:

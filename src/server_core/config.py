@@ -303,6 +303,20 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TracingSettings:
+    """OpenTelemetry traces; nothing is sent anywhere unless an endpoint is set."""
+
+    endpoint: str | None = _setting(
+        None,
+        "Where spans go: the URL of an OTLP/HTTP collector, for example `http://localhost:4318/v1/traces`; empty: none"
+        " are made. Needs `pip install 'prefect-server[otel]'`.",
+    )
+    sample_ratio: float = _setting(
+        1.0, "Part of the requests that are traced; what came with a trace follows its decision.", least=0, most=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that can be set, by section."""
 
@@ -322,3 +336,4 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     hooks: HookSettings = field(default_factory=HookSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)

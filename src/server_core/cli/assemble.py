@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import httpx
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server_core.access import observe_requests
 from server_core.config import Settings
 from server_core.metrics import metrics_endpoint, process_registry
 
@@ -39,10 +41,12 @@ def whole_server(settings: Settings, dsn: str) -> tuple[Any, Towel]:
     """
     registry = process_registry()
     towel: Towel = _load("services.towel.app:create_towel")(settings, dsn, registry=registry)
-    data = _load("services.data.app:create_service")(settings, dsn)
-    actions = _load("services.graphql.app:create_service")(settings, dsn)
+    data = _load("services.data.app:create_service")(settings, dsn, registry=registry)
+    actions = _load("services.graphql.app:create_service")(settings, dsn, registry=registry)
     beside = {"/metrics": metrics_endpoint(registry), "/towel/health": towel.health}
-    return _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside), towel
+    app = _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside)
+    observe_requests(app, service="gateway", settings=settings, registry=registry)
+    return app, towel
 
 
 def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
@@ -53,18 +57,22 @@ def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
         settings: where its upstreams are, among others.
         dsn: the database; None for the gateway, which needs none.
     """
+    registry = process_registry()
+    app = _service_app(name, settings, dsn, registry)
+    observe_requests(app, service=name, settings=settings, registry=registry)
+    return app
+
+
+def _service_app(name: str, settings: Settings, dsn: str | None, registry: CollectorRegistry) -> Any:
     if name == "gateway":
         upstream = _load("services.gateway.upstream:HttpUpstream")
         data = upstream(settings.gateway.data_url, name="data")
         actions = upstream(settings.gateway.graphql_url, name="actions")
-        return _load("services.gateway.app:create_app")(settings, data=data, actions=actions)
+        beside = {"/metrics": metrics_endpoint(registry)}
+        return _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside)
     module = f"services.{name}.app"
-    if name == "towel":
-        registry = process_registry()
-        return _load(f"{module}:create_app")(
-            _load(f"{module}:create_towel")(settings, dsn, registry=registry), registry
-        )
-    return _load(f"{module}:create_app")(_load(f"{module}:create_service")(settings, dsn))
+    made = "create_towel" if name == "towel" else "create_service"
+    return _load(f"{module}:create_app")(_load(f"{module}:{made}")(settings, dsn, registry=registry))
 
 
 def loop_names() -> list[str]:

@@ -105,7 +105,7 @@ class Lifetime:
             ws="websockets-sansio",
             lifespan="off",
             log_config=None,
-            access_log=settings.logging.access_log,
+            access_log=False,
             server_header=False,
             timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=GRACE_SECONDS,

@@ -147,6 +147,10 @@ class Database:
             await self._pool.close()
             self._pool = None
 
+    def open_pool(self) -> "asyncpg.Pool[asyncpg.Record] | None":
+        """Return the pool, for its figures; None while it is not open."""
+        return self._pool
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self

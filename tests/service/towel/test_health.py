@@ -7,6 +7,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from server_core.access import observe_requests
 from server_core.config import DatabaseSettings, Settings, TowelSettings
 from server_core.errors import ConfigError
 from services.towel.app import Towel, create_app, create_towel, loop_names, select_loops
@@ -23,7 +24,8 @@ async def test_a_loop_that_does_not_succeed_turns_health_to_503(database_url: st
 
     time, registry, probe = Time(), CollectorRegistry(), Probe(work)
     towel = Towel(SETTINGS, database_url, loops=[probe], registry=registry, clock=time, interval_seconds=100)
-    app = create_app(towel, registry)
+    app = create_app(towel)
+    observe_requests(app, service="towel", settings=SETTINGS, registry=registry)
     await towel.open()
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://towel") as client:

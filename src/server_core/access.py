@@ -1,0 +1,165 @@
+"""Requests of any service → an id each, figures, spans, and a log line if asked. The outermost layer of every ASGI app.
+
+The id is the client's `X-Request-ID` or a new one; it is in the answer, in every log line written on the way, and is
+sent on to the services that the request is passed to.
+"""
+
+import logging
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server_core.activity import activity, current, note, request_id, sent_on
+from server_core.config import Settings
+from server_core.metrics import metrics_endpoint
+from server_core.tracing import RequestSpan, Tracing, load_tracing
+
+logger = logging.getLogger(__name__)
+
+SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+NO_ANSWER = "none"
+"""Status of requests whose client left before the answer."""
+
+
+class RequestMetrics:
+    """The figures of the requests that a process answers.
+
+    Args:
+        registry: where they are shown.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        name = "prefect_server_http_requests"
+        self.in_progress = Gauge(f"{name}_in_progress", "Requests being answered.", ["service"], registry=registry)
+        self.seconds = Histogram(
+            "prefect_server_http_request_duration_seconds",
+            "How long requests took, by the status of the answer.",
+            ["service", "method", "status"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.sockets = Gauge("prefect_server_websockets", "Open WebSockets.", ["service"], registry=registry)
+
+
+def observe_requests(app: Starlette, *, service: str, settings: Settings, registry: CollectorRegistry) -> None:
+    """Put the outermost layer on a service's app, and `/metrics` where it has no page of that path yet.
+
+    Args:
+        app: the service; not started yet.
+        service: its name in metrics, traces and log lines.
+        settings: whether lines are written, and where spans go.
+        registry: of the process's metrics.
+
+    Raises:
+        ConfigError: traces are asked for and the library is not installed.
+    """
+    app.add_route("/metrics", metrics_endpoint(registry))
+    app.add_middleware(
+        Observed,
+        service=service,
+        metrics=RequestMetrics(registry),
+        tracing=load_tracing(settings.tracing, service=service),
+        log=settings.logging.access_log,
+    )
+
+
+class Observed:
+    """An ASGI app whose requests are known.
+
+    Args:
+        app: answers them.
+        service: its name in metrics and log lines.
+        metrics: the process's figures.
+        tracing: makes spans, or none.
+        log: write a line per request.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, service: str, metrics: RequestMetrics, tracing: Tracing | None = None, log: bool = False
+    ) -> None:
+        self._app = app
+        self._service = service
+        self._metrics = metrics
+        self._in_progress = metrics.in_progress.labels(service)
+        self._sockets = metrics.sockets.labels(service)
+        self._tracing = tracing or Tracing()
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or serve a WebSocket, as the app does."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+        identity = request_id(None if given is None else given.decode("latin-1"))
+        with activity(request_id=identity, service=self._service):
+            token = sent_on.set({"x-request-id": identity})
+            try:
+                if scope["type"] == "http":
+                    await self._answer(identity, scope, receive, send)
+                else:
+                    with self._sockets.track_inprogress():
+                        await self._app(scope, receive, send)
+            finally:
+                sent_on.reset(token)
+
+    async def _answer(self, identity: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._tracing.on:
+            await self._measured(identity, None, scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with self._tracing.request(headers, method=scope["method"], path=scope["path"]) as span:
+            note(trace_id=span.trace_id)
+            token = sent_on.set({**sent_on.get(), **span.passed_on})
+            try:
+                await self._measured(identity, span, scope, receive, send)
+            finally:
+                sent_on.reset(token)
+                span.about(current())
+
+    async def _measured(
+        self, identity: str, span: RequestSpan | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
+            await send(message)
+
+        began = perf_counter()
+        self._in_progress.inc()
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            seconds = perf_counter() - began
+            self._in_progress.dec()
+            shown = str(status) if status else NO_ANSWER
+            self._metrics.seconds.labels(self._service, _method(scope["method"]), shown).observe(seconds)
+            if span is not None:
+                span.answered(status)
+            if self._log:
+                _write(scope, shown, seconds)
+
+
+def _method(method: str) -> str:
+    """Return the method as a label; a client may send anything."""
+    return method if method in ("GET", "POST", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE") else "other"
+
+
+def _write(scope: Scope, status: str, seconds: float) -> None:
+    client = scope.get("client")
+    logger.info(
+        "%s %s",
+        scope["method"],
+        scope["path"],
+        extra={
+            "status": int(status) if status.isdigit() else None,
+            "duration_ms": round(seconds * 1000, 1),
+            "client": client[0] if client else None,
+        },
+    )
