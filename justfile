@@ -39,3 +39,7 @@ migrate:
 # measure: `just bench towel` shows what a tick of each loop costs while the tables double
 bench name *options:
     python -m bench.{{name}} {{options}}
+
+# build the documentation into site/, failing on dead links
+docs:
+    mkdocs build --strict

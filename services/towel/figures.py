@@ -76,13 +76,17 @@ class FiguresCollector(Collector):
         age = self._loop.time() - self._taken_at
         if age > self._fresh_seconds and (self._taking is None or self._taking.done()):
             self._taking = self._loop.create_task(self.take(), name="figures")
-        if self._figures is None:
-            return
-        yield from _metrics(self._figures)
-        yield _gauge("figures_age_seconds", "How old the figures are that are counted in the database.", age)
+        if self._figures is not None:
+            yield from metrics_of(self._figures, age=age)
 
 
-def _metrics(figures: Figures) -> Iterator[Metric]:
+def metrics_of(figures: Figures, *, age: float) -> Iterator[Metric]:
+    """Return figures as metrics.
+
+    Args:
+        figures: what was counted.
+        age: seconds since then.
+    """
     for name, title, runs in (
         ("flow_runs", "Flow runs", figures.flow_runs),
         ("task_runs", "Task runs", figures.task_runs),
@@ -103,6 +107,7 @@ def _metrics(figures: Figures) -> Iterator[Metric]:
     yield agents
     yield _gauge("waiting_hook_events", "Events that wait to be told to cloud hooks.", figures.waiting_hook_events)
     yield _gauge("hook_overdue_seconds", "How late the first of them is.", figures.hook_overdue_seconds)
+    yield _gauge("figures_age_seconds", "How old the figures are that are counted in the database.", age)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
