@@ -24,9 +24,9 @@ unit:
 service:
     pytest -n auto tests/service
 
-# real processes and the real prefect 1.4.1 client
-integration:
-    pytest -n auto tests/integration
+# real processes and the real prefect 1.4.1 client; `just integration four`, `just integration replicas`
+integration topology="one":
+    pytest -n auto tests/integration --topology {{topology}}
 
 # start the whole server on an embedded Postgres
 up:

@@ -21,9 +21,20 @@ import pytest
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
 from tests.support.cluster import Cluster, Folder, connected, disconnect, empty
+from tests.support.whole_server import TOPOLOGIES
 
 TIERS = ("unit", "service", "integration")
 FOLDER = pytest.StashKey[Folder]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the integration tests be run against each way of running the server."""
+    parser.addoption(
+        "--topology",
+        choices=TOPOLOGIES,
+        help="run the server of the integration tests so, and only so; by default it is one process, and a few tests"
+        " are repeated with the others",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

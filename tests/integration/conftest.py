@@ -1,24 +1,27 @@
 """The real client and the real server, for black-box tests.
 
-server            `prefect-server start`, one per worker, on a database of its own
-four_processes    the same as four processes, one per worker
+server            the whole server on a database of its own, one per worker
+start_server      makes one with further settings
 client            a user's machine with prefect 1.4.1, pointed at `server`; a fresh home per test
 project           a project of that server with a name of its own
+
+The server is one process, unless `--topology` says otherwise. Tests marked `every_topology` meet it in each.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.support import whole_server
 from tests.support.client_environment import client_environment
 from tests.support.cluster import Cluster
 from tests.support.prefect_client import PrefectClient
-from tests.support.whole_server import Server
+from tests.support.whole_server import TOPOLOGIES, Server, running
 
 NewClient = Callable[..., PrefectClient]
+StartServer = Callable[..., Awaitable[Server]]
 
 
 @pytest.fixture(scope="session")
@@ -27,27 +30,40 @@ def prefect_environment() -> Path:
     return client_environment()
 
 
-@pytest.fixture(scope="session")
-async def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    """The whole server in one process, started with `prefect-server start`."""
-    database_url = await cluster.create(f"{cluster.run}_{uuid4().hex[:12]}", template=cluster.template)
-    async with whole_server.one_process(database_url, tmp_path_factory.mktemp("server")) as running:
-        yield running
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat a test marked `every_topology` in each of them, unless the run is for one only."""
+    if metafunc.definition.get_closest_marker("every_topology") and metafunc.config.option.topology is None:
+        metafunc.parametrize("topology", TOPOLOGIES, indirect=True)
+
+
+@pytest.fixture
+def topology(request: pytest.FixtureRequest) -> str:
+    """How the server of the test is run, one of TOPOLOGIES."""
+    given: str = getattr(request, "param", None) or request.config.option.topology or TOPOLOGIES[0]
+    return given
 
 
 @pytest.fixture(scope="session")
-async def four_processes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    """The server as four processes, started with `prefect-server services …`."""
-    database_url = await cluster.create(f"{cluster.run}_{uuid4().hex[:12]}", template=cluster.template)
-    async with whole_server.four_processes(database_url, tmp_path_factory.mktemp("services")) as running:
-        yield running
+async def start_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StartServer]:
+    """Start servers on databases of their own by `await start_server(topology, **environ)`; once for each ask."""
+    started: dict[tuple[str, ...], Server] = {}
+    async with AsyncExitStack() as stack:
+
+        async def start(topology: str, **environ: str) -> Server:
+            key = (topology, *(f"{name}={environ[name]}" for name in sorted(environ)))
+            if key not in started:
+                url = await cluster.create(f"{cluster.run}_{uuid4().hex[:12]}", template=cluster.template)
+                home = tmp_path_factory.mktemp(topology)
+                started[key] = await stack.enter_async_context(running(topology, url, home, **environ))
+            return started[key]
+
+        yield start
 
 
-@pytest.fixture(params=["server", "four_processes"])
-def served(request: pytest.FixtureRequest) -> Server:
-    """The server, run both ways."""
-    running: Server = request.getfixturevalue(request.param)
-    return running
+@pytest.fixture
+async def server(start_server: StartServer, topology: str) -> Server:
+    """The server with its usual settings, one per worker and topology."""
+    return await start_server(topology)
 
 
 @pytest.fixture

@@ -2,21 +2,24 @@
 
 from uuid import uuid4
 
+import pytest
+
 from tests.support.receiver import receiving
 from tests.support.waiting import wait_until
 from tests.support.whole_server import Server
 
 
-async def test_hooks_hear_of_states(served: Server) -> None:
+@pytest.mark.every_topology
+async def test_hooks_hear_of_states(server: Server) -> None:
     """A webhook for two states of one version group, a message for a third; then the test of a hook."""
-    tenant = await served.mutate("create_tenant", name="Notified", slug=f"notified-{uuid4().hex}")
-    project = await served.mutate("create_project", tenant_id=tenant["id"], name="p")
+    tenant = await server.mutate("create_tenant", name="Notified", slug=f"notified-{uuid4().hex}")
+    project = await server.mutate("create_project", tenant_id=tenant["id"], name="p")
     group, flow_name = str(uuid4()), f"flow-{uuid4().hex[:8]}"
-    flow = await served.mutate(
+    flow = await server.mutate(
         "create_flow", project_id=project["id"], version_group_id=group, serialized_flow={"name": flow_name}
     )
     async with receiving() as receiver:
-        hook = await served.mutate(
+        hook = await server.mutate(
             "create_cloud_hook",
             tenant_id=tenant["id"],
             type="WEBHOOK",
@@ -24,19 +27,19 @@ async def test_hooks_hear_of_states(served: Server) -> None:
             version_group_id=group,
             config={"url": f"{receiver.url}/hook"},
         )
-        await served.mutate(
+        await server.mutate(
             "create_cloud_hook", tenant_id=tenant["id"], type="PREFECT_MESSAGE", states=["Running"], config={}
         )
-        run = await served.mutate("create_flow_run", flow_id=flow["id"], flow_run_name="told-of")
+        run = await server.mutate("create_flow_run", flow_id=flow["id"], flow_run_name="told-of")
         await wait_until(lambda: len(receiver.received) == 1, seconds=10, what="a webhook for Scheduled")
         for state in ("Submitted", "Running"):
-            await served.mutate(
+            await server.mutate(
                 "set_flow_run_states",
                 states=[{"flow_run_id": run["id"], "state": {"type": state}}],
                 select="states { status }",
             )
-        await served.mutate("cancel_flow_run", flow_run_id=run["id"], select="state")
-        await served.mutate(
+        await server.mutate("cancel_flow_run", flow_run_id=run["id"], select="state")
+        await server.mutate(
             "set_flow_run_states",
             states=[{"flow_run_id": run["id"], "state": {"type": "Cancelled", "message": "enough"}}],
             select="states { status }",
@@ -51,21 +54,21 @@ async def test_hooks_hear_of_states(served: Server) -> None:
         assert (cancelled["flow"]["name"], cancelled["flow_run"]["name"]) == (flow_name, "told-of")
 
         test = {"cloud_hook_id": hook["id"], "flow_run_id": run["id"], "state_type": "FAILED"}
-        assert await served.mutate("test_cloud_hook", **test, select="success error") == {
+        assert await server.mutate("test_cloud_hook", **test, select="success error") == {
             "success": True,
             "error": None,
         }
         assert receiver.received[-1].json["event"]["state"]["state"] == "Failed"
         for change in ("set_cloud_hook_inactive", "delete_cloud_hook"):
-            assert await served.mutate(change, cloud_hook_id=hook["id"], select="success") == {"success": True}
+            assert await server.mutate(change, cloud_hook_id=hook["id"], select="success") == {"success": True}
 
     unread = 'query { message(where: { tenant_id: { _eq: "%s" }, read: { _eq: false } }) { id type content } }'
-    [message] = (await served.query(unread % tenant["id"]))["message"]
+    [message] = (await server.query(unread % tenant["id"]))["message"]
     assert message["type"] == "CLOUD_HOOK"
     assert message["content"]["event"]["state"]["state"] == "Running"
-    assert await served.mutate("mark_message_as_read", message_id=message["id"], select="success") == {"success": True}
-    assert (await served.query(unread % tenant["id"]))["message"] == []
-    assert await served.mutate("delete_message", message_id=message["id"], select="success") == {"success": True}
-    assert await served.mutate("delete_tenant", tenant_id=tenant["id"], confirm=True, select="success") == {
+    assert await server.mutate("mark_message_as_read", message_id=message["id"], select="success") == {"success": True}
+    assert (await server.query(unread % tenant["id"]))["message"] == []
+    assert await server.mutate("delete_message", message_id=message["id"], select="success") == {"success": True}
+    assert await server.mutate("delete_tenant", tenant_id=tenant["id"], confirm=True, select="success") == {
         "success": True
     }

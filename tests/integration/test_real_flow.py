@@ -1,6 +1,6 @@
 """The main job as a user does it: register a flow, run it by hand and on schedule with an agent, look at it.
 
-Done with the server in one process and in four (issue 2, "Done when").
+Done with the server in every topology.
 """
 
 import asyncio
@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
+
+import pytest
 
 from tests.support.prefect_client import FLOWS, Agent, PrefectClient
 from tests.support.waiting import wait_until
@@ -42,26 +44,27 @@ query {
 """The fields of the client's own view of a run (client-operations.md §3, V2 and V3), and what belongs to it."""
 
 
-async def test_a_flow_runs_by_hand_and_on_schedule(served: Server, new_client: Callable[..., PrefectClient]) -> None:
+@pytest.mark.every_topology
+async def test_a_flow_runs_by_hand_and_on_schedule(server: Server, new_client: Callable[..., PrefectClient]) -> None:
     """Register in both ways, run with an agent in both ways, and find everything in the database and the CLI."""
     project = f"etl-{uuid4().hex[:8]}"
-    client = new_client(served, backend=None)
+    client = new_client(server, backend=None)
     assert "server" in await client.prefect("backend", "server")
     assert f"{project} created" in await client.prefect("create", "project", project, "--description", "nightly")
     by_script = UUID((await client.script("etl.py", project)).split()[-1])
     assert "1 registered" in await client.prefect("register", "--project", project, "--path", str(FLOWS / "etl.py"))
-    by_cli = await newest_version(served, project, replaces=by_script)
+    by_cli = await newest_version(server, project, replaces=by_script)
 
-    async with client.agent(name=project) as agent, unscheduled(served, by_cli):
+    async with client.agent(name=project) as agent, unscheduled(server, by_cli):
         by_hand, on_schedule = await asyncio.gather(
-            run_by_hand(served, client, agent, project, by_cli), run_on_schedule(served, agent, by_cli)
+            run_by_hand(server, client, agent, project, by_cli), run_on_schedule(server, agent, by_cli)
         )
-        await check_agent(served, project)
+        await check_agent(server, project)
 
-    await check_run(served, by_hand, by_cli, count=3)
-    await check_run(served, on_schedule, by_cli, count=2)
-    await check_view(served, by_hand, project)
-    await check_cli(served, client, project, by_hand)
+    await check_run(server, by_hand, by_cli, count=3)
+    await check_run(server, on_schedule, by_cli, count=2)
+    await check_view(server, by_hand, project)
+    await check_cli(server, client, project, by_hand)
 
 
 @asynccontextmanager
@@ -107,7 +110,8 @@ async def run_by_hand(server: Server, client: PrefectClient, agent: Agent, proje
         await agent.poke()
         exit_code = await watching.wait(seconds=RUN_SECONDS)
     assert exit_code == 0, f"{watching.output}\n{agent.program.output}"
-    assert "the total is 30" in watching.output
+    # Not its last log lines: the client stops watching at the final state, which may be seen before they are sent.
+    assert "Entered state <Success>" in watching.output
     assert "Flow run succeeded" in watching.output
     assert isinstance(run_id, UUID)
     return run_id

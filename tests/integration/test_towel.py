@@ -1,15 +1,13 @@
 """The maintenance loops of the real server, with the real client: what dies is found, what is due is planned."""
 
-from collections.abc import AsyncIterator
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
-from tests.integration.conftest import NewClient
-from tests.support.cluster import Cluster
+from tests.integration.conftest import NewClient, StartServer
 from tests.support.prefect_client import PrefectClient
 from tests.support.waiting import wait_until
-from tests.support.whole_server import Server, one_process
+from tests.support.whole_server import Server
 
 QUICK = {
     "PREFECT_SERVER__TOWEL__SCHEDULER_INTERVAL_SECONDS": "1",
@@ -22,19 +20,17 @@ ZOMBIE_KILLER = "prefect-server.ZombieKiller.TaskRun"
 LAZARUS = "prefect-server.Lazarus.FlowRun"
 
 
-@pytest.fixture(scope="module")
-async def watchful(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+@pytest.fixture
+async def watchful(start_server: StartServer, topology: str) -> Server:
     """A server whose loops take seconds instead of minutes."""
-    database_url = await cluster.create(f"{cluster.run}_{uuid4().hex[:12]}", template=cluster.template)
-    async with one_process(database_url, tmp_path_factory.mktemp("watchful"), **QUICK) as running:
-        yield running
+    return await start_server(topology, **QUICK)
 
 
 @pytest.fixture
 async def user(watchful: Server, new_client: NewClient) -> PrefectClient:
     """A user's machine whose server is `watchful`, with a project `p`."""
     made = new_client(watchful)
-    await made.prefect("create", "project", "p")
+    await made.prefect("create", "project", "p", "--skip-if-exists")
     return made
 
 

@@ -25,6 +25,8 @@ DEADLINE_SECONDS = 60.0
 
 READY = r"is ready at (http://\S+)"
 
+_BAD = re.compile(r'"severity": ?"(ERROR|CRITICAL)"|Traceback \(most recent')
+
 
 class Process:
     """A running `prefect-server` command, its output by lines.
@@ -101,6 +103,11 @@ class Process:
             os.killpg(self.child.pid, signal.SIGKILL)
             await self.child.wait()
         await self._reading
+
+    @property
+    def errors(self) -> list[str]:
+        """The log lines of level ERROR and above, and whatever looks like a stack trace."""
+        return [line for line in self.logs if _BAD.search(line)]
 
     @property
     def output(self) -> str:

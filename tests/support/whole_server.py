@@ -1,16 +1,21 @@
-"""The real server as child processes, in both ways it can be run, and its two windows: GraphQL and SQL."""
+"""The real server as child processes, in each way it can be run, and its two windows: GraphQL and SQL."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from server_core.db.session import Database, Row
+from tests.support.balancer import Balancer, balanced
 from tests.support.processes import Machine, Process
+
+TOPOLOGIES = ("one", "four", "replicas")
+"""All services in one process; each in its own; two of each, with a balancer before every pair but the towels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +27,14 @@ class Server:
         database: its database, seen from outside.
         http: client to speak to it.
         processes: what it consists of, by name.
+        balancers: what divides the work among replicas, by the name of the service behind it.
     """
 
     url: str
     database: Database
     http: httpx.AsyncClient
     processes: Mapping[str, Process]
+    balancers: Mapping[str, Balancer] = field(default_factory=dict)
 
     async def post(self, query: str, variables: Mapping[str, Any] | None = None) -> httpx.Response:
         """Send an operation as the 1.4.1 client does: to `/`, `variables` as a string that holds JSON."""
@@ -64,38 +71,65 @@ class Server:
 
 
 @asynccontextmanager
-async def one_process(database_url: str, home: Path, **environ: str) -> AsyncIterator[Server]:
-    """Run `prefect-server start` on a database, with further settings."""
-    async with AsyncExitStack() as stack:
-        machine = await stack.enter_async_context(Machine(home, **environ))
-        process = await machine.run("start", "--port", "0", "--database-url", database_url)
-        yield await _open(stack, await process.url(), database_url, {"start": process})
-        assert await process.stop() == 0, process.output
+async def running(topology: str, database_url: str, home: Path, **environ: str) -> AsyncIterator[Server]:
+    """Run the server on a migrated database in one of TOPOLOGIES, with further settings of every process.
 
-
-@asynccontextmanager
-async def four_processes(database_url: str, home: Path) -> AsyncIterator[Server]:
-    """Run `prefect-server services …` for each service, after `database upgrade`."""
+    When the context is left without an error, every process must end well, and none may have logged an error.
+    """
     async with AsyncExitStack() as stack:
-        machine = Machine(home, PREFECT_SERVER__DATABASE__CONNECTION_URL=database_url)
+        machine = Machine(home, PREFECT_SERVER__DATABASE__CONNECTION_URL=database_url, **environ)
         await stack.enter_async_context(machine)
-        upgrade = await machine.run("database", "upgrade")
-        assert await upgrade.wait() == 0, upgrade.output
-        data = await machine.run("services", "data", "--port", "0")
-        graphql = await machine.run("services", "graphql", "--port", "0")
-        towel = await machine.run("services", "towel", "--port", "0")
-        gateway = await machine.run(
+        balancers: dict[str, Balancer] = {}
+        if topology == "one":
+            start = await machine.run("start", "--port", "0")
+            processes, url = {"start": start}, await start.url()
+        elif topology == "four":
+            processes = await _behind(machine)
+            processes |= await _gateways(machine, 1, await processes["data"].url(), await processes["graphql"].url())
+            url = await processes["gateway"].url()
+        else:
+            processes = await _behind(machine, 2)
+            for name in ("data", "graphql"):
+                balancers[name] = await _before(stack, processes, name)
+            processes |= await _gateways(machine, 2, balancers["data"].url, balancers["graphql"].url)
+            balancers["gateway"] = await _before(stack, processes, "gateway")
+            url = balancers["gateway"].url
+        database = await stack.enter_async_context(Database(database_url))
+        # Replicas take turns by connection: with one per request, each request meets another gateway.
+        limits = httpx.Limits(max_keepalive_connections=0 if balancers else None)
+        http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, limits=limits)
+        await stack.enter_async_context(http)
+        yield Server(url=url, database=database, http=http, processes=processes, balancers=balancers)
+        for name, process in reversed(processes.items()):
+            assert await process.stop() == 0, f"{name}: {process.output}"
+            assert not process.errors, f"{name}: {process.errors}"
+
+
+async def _behind(machine: Machine, count: int = 1) -> dict[str, Process]:
+    """Make the first tenant, start what stands behind the gateways, and wait until it is ready."""
+    upgrade = await machine.run("database", "upgrade")
+    names = [f"{service}{number or ''}" for service in ("towel", "graphql", "data") for number in range(count)]
+    processes = {name: await machine.run("services", name.rstrip("1"), "--port", "0") for name in names}
+    assert await upgrade.wait() == 0, upgrade.output
+    await asyncio.gather(*(process.url() for process in processes.values()))
+    return processes
+
+
+async def _gateways(machine: Machine, count: int, data_url: str, graphql_url: str) -> dict[str, Process]:
+    """Start gateways in front of two base URLs, and wait until they are ready."""
+    processes = {
+        f"gateway{number or ''}": await machine.run(
             *("services", "gateway", "--port", "0"),
-            PREFECT_SERVER__GATEWAY__DATA_URL=f"{await data.url()}/v1alpha1/graphql",
-            PREFECT_SERVER__GATEWAY__GRAPHQL_URL=f"{await graphql.url()}/graphql/",
+            PREFECT_SERVER__GATEWAY__DATA_URL=f"{data_url}/v1alpha1/graphql",
+            PREFECT_SERVER__GATEWAY__GRAPHQL_URL=f"{graphql_url}/graphql/",
         )
-        processes = {"gateway": gateway, "towel": towel, "graphql": graphql, "data": data}
-        yield await _open(stack, await gateway.url(), database_url, processes)
-        for process in processes.values():
-            assert await process.stop() == 0, process.output
+        for number in range(count)
+    }
+    await asyncio.gather(*(process.url() for process in processes.values()))
+    return processes
 
 
-async def _open(stack: AsyncExitStack, url: str, database_url: str, processes: Mapping[str, Process]) -> Server:
-    database = await stack.enter_async_context(Database(database_url))
-    http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False))
-    return Server(url=url, database=database, http=http, processes=processes)
+async def _before(stack: AsyncExitStack, processes: Mapping[str, Process], name: str) -> Balancer:
+    """Put a balancer before the processes of a service."""
+    urls = [await process.url() for key, process in processes.items() if key.rstrip("1") == name]
+    return await stack.enter_async_context(balanced(urls))
