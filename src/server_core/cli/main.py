@@ -5,13 +5,13 @@ Exit codes: 0 done, 1 it cannot be done (one line on stderr says why), 2 the com
 """
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
 from server_core.cli import database, dev, services, settings, start, tenant
 from server_core.errors import ServerError
+from server_core.observe import server_version
 
 app = typer.Typer(
     name="prefect-server",
@@ -29,17 +29,9 @@ app.add_typer(tenant.app, name="tenant")
 app.command(name="settings")(settings.settings)
 
 
-def package_version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return version("prefect-server")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"prefect-server {package_version()}")
+        typer.echo(f"prefect-server {server_version()}")
         raise typer.Exit
 
 

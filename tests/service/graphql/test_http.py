@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ CREATE_TENANT = "mutation($input: create_tenant_input!) { create_tenant(input: $
 
 async def test_health(http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_SERVER_VERSION", raising=False)
-    assert (await http.get("/health")).json() == {"status": "ok", "version": "UNKNOWN"}
+    assert (await http.get("/health")).json() == {"status": "ok", "version": version("prefect-server")}
     monkeypatch.setenv("PREFECT_SERVER_VERSION", "2022.9.7")
     assert (await http.get("/health")).json() == {"status": "ok", "version": "2022.9.7"}
 
