@@ -4,8 +4,8 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,8 @@ from server_core.cli.assemble import NEED_DATABASE, SERVICES, loop_names
 from server_core.cli.embedded import start_embedded
 from server_core.cli.lifetime import Lifetime, run
 from server_core.cli.readiness import database_url, prepare
-from server_core.cli.supervisor import supervise
+from server_core.cli.reload import changes, source_tree
+from server_core.cli.supervisor import Run, Supervisor
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.config_values import environment_name
@@ -53,46 +54,51 @@ def services(
         list[str] | None, typer.Option("-i", "--include", help="Run these only; several or comma-separated.")
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option("-e", "--exclude", help="Run all but these.")] = None,
+    no_reload: Annotated[bool, typer.Option("--no-reload", help="Let them run on when their code changes.")] = False,
 ) -> None:
-    """Run the services, one process each, until Ctrl-C or until one of them ends.
+    """Run the services, one process each, until Ctrl-C.
 
-    Names: gateway, data, graphql, towel (and apollo, hasura for the first two), and the loops of the towel: scheduler,
-    lazarus, zombie_killer, … Without a database URL they use the Postgres of `prefect-server dev infrastructure`.
+    Names: gateway, data, graphql, towel, which runs all loops, or single loops: scheduler, lazarus, zombie_killer,
+    removal, retention; also apollo and hasura, the legacy names of gateway and data. Those that are left out may run
+    elsewhere, in a debugger for example. Without a database URL they use the Postgres of `prefect-server dev
+    infrastructure`.
+
+    A service whose code changes is started anew; so is one that ends by itself.
     """
     settings = load_settings()
     configure_logging(settings.logging)
-    choice = choose(include or [], exclude or [], loop_names())
-    run(lambda lifetime: _services(lifetime, settings, choice))
+    runs = choose(include or [], exclude or [], loop_names())
+    run(lambda lifetime: _services(lifetime, settings, runs, reload=not no_reload))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What `dev services` runs: services, in their order, and loops of the towel; None: as its settings say."""
-
-    services: Sequence[str]
-    loops: Sequence[str] | None
-
-
-def choose(include: Sequence[str], exclude: Sequence[str], loops: Sequence[str]) -> Choice:
+def choose(include: Sequence[str], exclude: Sequence[str], loops: Sequence[str]) -> list[Run]:
     """Return what to run of the services, and of these loops.
+
+    A loop that is asked for by its name is a process of its own. One takes the port of the towel, several take any.
 
     Raises:
         ConfigError: a name is unknown, or none is left.
     """
     wanted, unwanted = _names(include, loops), _names(exclude, loops)
-    chosen = [
-        name
-        for name in loops
-        if (not wanted or name in wanted or "towel" in wanted) and name not in unwanted and "towel" not in unwanted
-    ]
-    services = [
-        name
+    single = [name for name in loops if name in wanted and "towel" not in wanted and name not in unwanted]
+    runs = [
+        Run(name=name, service=name, arguments=("services", name))
         for name in SERVICES
-        if (bool(chosen) if name == "towel" else (not wanted or name in wanted) and name not in unwanted)
+        if name != "towel" and (not wanted or name in wanted) and name not in unwanted
     ]
-    if not services:
+    if "towel" not in unwanted and (not wanted or "towel" in wanted):
+        kept = [name for name in loops if name not in unwanted]
+        some = () if len(kept) == len(loops) else ("--loops", ",".join(kept))
+        if kept:
+            runs.append(Run(name="towel", service="towel", arguments=("services", "towel", *some)))
+    elif "towel" not in unwanted:
+        port = ("--port", "0") if len(single) > 1 else ()
+        runs += [
+            Run(name=name, service="towel", arguments=("services", "towel", "--loops", name, *port)) for name in single
+        ]
+    if not runs:
         raise ConfigError("No service is left to run.")
-    return Choice(services=services, loops=None if chosen == list(loops) else chosen)
+    return runs
 
 
 def _names(given: Sequence[str], loops: Sequence[str]) -> set[str]:
@@ -148,12 +154,10 @@ async def _say_when_ready(settings: Settings, dsn: str) -> None:
     typer.echo(_said(dsn))
 
 
-async def _services(lifetime: Lifetime, settings: Settings, choice: Choice) -> None:
-    environ = dict(os.environ)
-    if any(name in NEED_DATABASE for name in choice.services):
+async def _services(lifetime: Lifetime, settings: Settings, runs: Sequence[Run], *, reload: bool) -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if settings.logging.format == "auto" and sys.stdout.isatty():  # theirs is our pipe, but a person reads it
+        environ[environment_name("logging.format")] = "console"
+    if any(run.service in NEED_DATABASE for run in runs):
         environ[environment_name("database.connection_url")] = database_url(settings)
-    if choice.loops:
-        environ[environment_name("towel.loops")] = ",".join(choice.loops)
-    failure = await supervise(lifetime, choice.services, environ)
-    if failure is not None:
-        raise ConfigError(f"{failure}; the others were stopped.")
+    await Supervisor(lifetime, runs, environ).run(changes(source_tree()) if reload else None)

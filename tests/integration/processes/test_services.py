@@ -1,14 +1,10 @@
-"""The services as processes of their own, by hand and by the supervisor of `dev services`."""
+"""The services as processes of their own, started by hand."""
 
-import os
 import re
-import signal
-import socket
-from pathlib import Path
 
 import httpx
 
-from tests.support.processes import Machine, eventually, free_ports, graphql
+from tests.support.processes import Machine, graphql
 
 CREATE = "mutation($input: create_project_input!) { create_project(input: $input) { id } }"
 
@@ -76,15 +72,6 @@ async def test_loops_that_are_not_there_are_refused(machine: Machine) -> None:
     assert process.lines[-1] == "prefect-server: --loops is for the towel; data has none."
 
 
-async def test_dev_services_runs_the_loops_that_are_named(machine: Machine, database_url: str) -> None:
-    machine.environ = ports() | {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
-    services = await machine.run("dev", "services", "-i", "lazarus,zombie_killer")
-    url = (await services.line(r"towel \| .*ready at (\S+)"))[1]
-    async with httpx.AsyncClient() as client:
-        assert list((await client.get(f"{url}/health")).json()["loops"]) == ["lazarus", "zombie_killer"]
-    assert await services.stop(seconds=10) == 0
-
-
 async def test_a_tenant_is_created_once_per_slug(machine: Machine, database_url: str) -> None:
     machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
     made = [await machine.run("tenant", "create", *words) for words in (["My Team"], ["Other", "--slug", "other"])]
@@ -96,72 +83,3 @@ async def test_a_tenant_is_created_once_per_slug(machine: Machine, database_url:
     bad = await machine.run("tenant", "create", "x", "--slug", "Not A Slug")
     assert await bad.wait() == 1
     assert "Invalid tenant slug" in bad.lines[-1]
-
-
-async def test_dev_infrastructure_composes_postgres_where_docker_answers(machine: Machine, tmp_path: Path) -> None:
-    """The docker program is a stand-in: no engine runs here."""
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    waits = 'trap "exit 0" INT; read wait < "$0.pipe"'
-    docker.write_text(f'#!/bin/sh\ntest "$1" = info && exit 0\necho "docker $*"\n{waits}\n')
-    docker.chmod(0o755)
-    os.mkfifo(f"{docker}.pipe")
-    (tmp_path / "docker-compose.yml").touch()
-    machine.folder = tmp_path
-    infrastructure = await machine.run("dev", "infrastructure", PATH=f"{docker.parent}:{os.environ['PATH']}")
-    await infrastructure.line("docker compose -f docker-compose.yml up postgres")
-    assert await infrastructure.stop(seconds=10) == 0
-    assert not machine.postgres_runs
-
-
-async def test_dev_services_runs_all_on_the_dev_database_and_stops_all(machine: Machine) -> None:
-    infrastructure = await machine.run("dev", "infrastructure", "--embedded")
-    await infrastructure.line("Postgres is ready")
-    machine.environ = ports()
-    services = await machine.run("dev", "services")
-    url = (await services.line(r"gateway \| .*ready at (\S+)"))[1]
-    for line in (r"data    \| .*ready at", r"graphql \| .*ready at", r"towel   \| .*is ready"):
-        await services.line(line)
-
-    async def ready() -> bool:
-        async with httpx.AsyncClient(timeout=10) as client:
-            return (await client.post(url, json={"query": "{ tenant { id } }"})).status_code == 200
-
-    await eventually(ready)
-    assert len((await graphql(url, "{ tenant { id } }"))["tenant"]) == 1
-    assert await services.stop(signal.SIGINT, seconds=10) == 0
-    assert await infrastructure.stop() == 0
-
-
-async def test_dev_services_ends_with_the_first_that_ends(machine: Machine) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        machine.environ = ports() | {"PREFECT_SERVER__GRAPHQL__PORT": port}
-        machine.environ["PREFECT_SERVER__DATABASE__CONNECTION_URL"] = "postgresql://nobody@127.0.0.1:1/none"
-        services = await machine.run("dev", "services", "-i", "gateway,graphql")
-        assert await services.wait() == 1
-    assert f"Port {port} on 127.0.0.1 is in use" in services.output
-    assert services.lines[-1] == "prefect-server: graphql ended with exit code 1; the others were stopped."
-
-
-async def test_no_child_outlives_a_killed_supervisor(machine: Machine) -> None:
-    machine.environ = ports()
-    services = await machine.run("dev", "services", "--include", "gateway")
-    url = (await services.line(r"gateway \| .*ready at (\S+)"))[1]
-    os.kill(services.child.pid, signal.SIGKILL)
-
-    async def gone() -> bool:
-        async with httpx.AsyncClient() as client:
-            try:
-                await client.get(f"{url}/health")
-            except httpx.TransportError:
-                return True
-        return False
-
-    await eventually(gone, seconds=10)
-
-
-def ports() -> dict[str, str]:
-    """Return settings that give the services ports of their own."""
-    names = ("GATEWAY", "DATA", "GRAPHQL", "TOWEL")
-    return {f"PREFECT_SERVER__{name}__PORT": str(port) for name, port in zip(names, free_ports(4), strict=True)}

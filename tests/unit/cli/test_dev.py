@@ -3,32 +3,48 @@
 import pytest
 
 from server_core.cli.assemble import loop_names
-from server_core.cli.dev import Choice, choose
+from server_core.cli.dev import choose
 from server_core.errors import ConfigError
 
 LOOPS = ["scheduler", "lazarus", "zombie_killer"]
 
 
+ALL = {name: f"services {name}" for name in ("gateway", "data", "graphql", "towel")}
+
+
 @pytest.mark.parametrize(
-    ("include", "exclude", "services", "loops"),
+    ("include", "exclude", "expected"),
     [
-        ([], [], ["gateway", "data", "graphql", "towel"], None),
-        (["towel", "data"], [], ["data", "towel"], None),
-        (["apollo,graphql"], [], ["gateway", "graphql"], []),
-        ([], ["graphql", "hasura, towel"], ["gateway"], []),
-        (["gateway,data"], ["data"], ["gateway"], []),
-        (["lazarus"], [], ["towel"], ["lazarus"]),
-        (["zombie_killer,gateway", "scheduler"], [], ["gateway", "towel"], ["scheduler", "zombie_killer"]),
-        ([], ["lazarus"], ["gateway", "data", "graphql", "towel"], ["scheduler", "zombie_killer"]),
-        (["towel"], ["scheduler"], ["towel"], ["lazarus", "zombie_killer"]),
-        (["towel,lazarus"], [], ["towel"], None),
-        ([], LOOPS, ["gateway", "data", "graphql"], []),
+        ([], [], ALL),
+        (["towel", "data"], [], {name: ALL[name] for name in ("data", "towel")}),
+        (["apollo,graphql"], [], {name: ALL[name] for name in ("gateway", "graphql")}),
+        ([], ["graphql"], {name: ALL[name] for name in ("gateway", "data", "towel")}),
+        ([], ["graphql", "hasura, towel"], {"gateway": ALL["gateway"]}),
+        (["gateway,data"], ["data"], {"gateway": ALL["gateway"]}),
+        (["lazarus"], [], {"lazarus": "services towel --loops lazarus"}),
+        (
+            ["zombie_killer,gateway", "scheduler"],
+            [],
+            {
+                "gateway": ALL["gateway"],
+                "scheduler": "services towel --loops scheduler --port 0",
+                "zombie_killer": "services towel --loops zombie_killer --port 0",
+            },
+        ),
+        ([], ["lazarus"], {**ALL, "towel": "services towel --loops scheduler,zombie_killer"}),
+        (["towel"], ["scheduler"], {"towel": "services towel --loops lazarus,zombie_killer"}),
+        (["towel,lazarus"], [], {"towel": ALL["towel"]}),
+        (["gateway,lazarus"], ["towel"], {"gateway": ALL["gateway"]}),
+        ([], LOOPS, {name: ALL[name] for name in ("gateway", "data", "graphql")}),
     ],
 )
-def test_services_are_chosen_by_name(
-    include: list[str], exclude: list[str], services: list[str], loops: list[str] | None
-) -> None:
-    assert choose(include, exclude, LOOPS) == Choice(services=services, loops=loops)
+def test_services_are_chosen_by_name(include: list[str], exclude: list[str], expected: dict[str, str]) -> None:
+    """A loop asked for by its name is a process of its own; several of them cannot have the port of the towel."""
+    assert {run.name: " ".join(run.arguments) for run in choose(include, exclude, LOOPS)} == expected
+
+
+def test_a_loop_runs_the_code_of_the_towel() -> None:
+    assert [run.service for run in choose(["data,lazarus"], [], LOOPS)] == ["data", "towel"]
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
