@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from alembic import context
 from alembic.util import CommandError
 
-from server_core.db.migrate import engine
-from server_core.db.revisions import ADDITIONS, BASELINE, VERSION_TABLES
+from server_core.db.connection import engine
+from server_core.db.legacy import BASELINE
+from server_core.db.revisions import ADDITIONS, LEAVING, VERSION_TABLES
 from server_core.models import metadata
 
 FOLDER = Path(context.script.versions).name
@@ -29,7 +30,7 @@ def run(connection: sa.Connection) -> None:
         include_name=included,
     )
     with context.begin_transaction():
-        if FOLDER == ADDITIONS:
+        if FOLDER == ADDITIONS and not context.config.attributes.get(LEAVING):
             require_baseline(connection)
         context.run_migrations()
 

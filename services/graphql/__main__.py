@@ -7,7 +7,7 @@ import uvicorn
 
 from server_core.access import observe_requests
 from server_core.config_loader import load_settings
-from server_core.db.migrate import wait_until_ready
+from server_core.db.connection import wait_until_ready
 from server_core.errors import ConfigError, ServerError
 from server_core.metrics import process_registry
 from server_core.observe import configure_logging

@@ -68,6 +68,9 @@ class DatabaseSettings:
     connect_timeout_seconds: float = _setting(
         0.0, "Give up waiting for the database after this long; 0: never.", least=0
     )
+    upgrade_wait_seconds: float = _setting(
+        300.0, "Longest that an upgrade of the schema waits for another program's transaction; 0: for ever.", least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

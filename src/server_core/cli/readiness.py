@@ -9,8 +9,10 @@ from server_core.actions.tenants import ensure_default_tenant
 from server_core.cli.embedded import running_embedded
 from server_core.config import Settings
 from server_core.db import migrate
+from server_core.db.connection import wait_until_ready
 from server_core.db.revisions import head_revisions
 from server_core.db.session import Database
+from server_core.db.waits import Patience
 from server_core.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,8 @@ def database_url(settings: Settings) -> str:
 
 
 async def wait_for_database(settings: Settings, dsn: str) -> None:
-    """Return when the database accepts connections; see db.migrate.wait_until_ready for what is raised."""
-    await migrate.wait_until_ready(
+    """Return when the database accepts connections; see db.connection.wait_until_ready for what is raised."""
+    await wait_until_ready(
         dsn,
         retry_seconds=settings.database.connect_retry_seconds,
         timeout_seconds=settings.database.connect_timeout_seconds,
@@ -48,7 +50,7 @@ async def prepare(settings: Settings, dsn: str) -> None:
     """
 
     async def work() -> None:
-        await migrate.upgrade(dsn)
+        await migrate.upgrade(dsn, patience=Patience(wait_seconds=settings.database.upgrade_wait_seconds))
         async with Database(dsn, settings.database) as database:
             await ensure_default_tenant(ActionContext(database=database, settings=settings))
 

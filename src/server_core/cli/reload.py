@@ -17,7 +17,7 @@ from watchfiles import Change as Kind
 from watchfiles import DefaultFilter, awatch
 
 from server_core.cli.assemble import NEED_DATABASE, SERVICES
-from server_core.db.revisions import migrations_folder
+from server_core.db.folders import migrations_folder
 from server_core.errors import ConfigError
 
 SUFFIXES = frozenset({".py", ".yaml", ".html", ".graphql", ".sql"})

@@ -4,6 +4,7 @@ An index is built CONCURRENTLY: writers go on, however large the table is. That 
 build that is cut short leaves an invalid index behind, which is dropped and built again by the next upgrade.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ import sqlalchemy as sa
 from alembic import op
 
 logger = logging.getLogger(__name__)
+
+LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE of a wait that was cut short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +53,29 @@ def build_indexes(indexes: Sequence[NewIndex]) -> None:
     """Build those that are not there yet; an invalid one counts as not there. Each is committed by itself."""
     with op.get_context().autocommit_block():
         for index in indexes:
-            _without_timeouts()
+            _without_timeout()
             if _is_invalid(index):
                 logger.warning("index %s was not finished; it is built again", index.name)
                 _drop(index)
             logger.info("building index %s on %s; this takes minutes on a large table", index.name, index.table)
-            _run(index.statement)
+            try:
+                _run(index.statement)
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                    _sweep(index)
+                raise
 
 
 def drop_indexes(indexes: Sequence[NewIndex]) -> None:
     """Drop them without stopping writers."""
     with op.get_context().autocommit_block():
-        _without_timeouts()
+        _without_timeout()
         for index in indexes:
             _drop(index)
 
 
-def _without_timeouts() -> None:
-    """Take off the limits that a role may have: a build waits for every transaction that is older."""
-    _run("SET lock_timeout = 0")
+def _without_timeout() -> None:
+    """Take off the limit that a role may have; how long to wait for older transactions is said by who upgrades."""
     _run("SET statement_timeout = 0")
 
 
@@ -76,6 +84,13 @@ def _is_invalid(index: NewIndex) -> bool:
         sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": index.full_name}
     )
     return found.scalar() is False
+
+
+def _sweep(index: NewIndex) -> None:
+    """Take away what is left of a build that waited for too long; it would be written and never read."""
+    with contextlib.suppress(sa.exc.DBAPIError):
+        _run("SET lock_timeout = '2s'")
+        _run(f"DROP INDEX IF EXISTS {index.full_name}")
 
 
 def _drop(index: NewIndex) -> None:

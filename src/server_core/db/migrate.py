@@ -6,37 +6,46 @@ upgrades by one advisory lock, held on a connection of its own so that a revisio
 
 import asyncio
 import logging
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
-from server_core.db.dsn import plain_dsn, redacted
+from server_core.db.adoption import (
+    ATTEMPTS,
+    adopt,
+    connected_programs,
+    refuse_foreign_tables,
+    refuse_other_schema,
+    refuse_read_only,
+)
+from server_core.db.connection import engine, opened, sqlstate
+from server_core.db.legacy import BASELINE, EARLIER, FIRST
 from server_core.db.revisions import (
     ADDITIONS,
+    LEAVING,
     LEGACY,
     VERSION_TABLES,
     Revisions,
     chain,
     found_revisions,
     head_revisions,
+    made_anew,
 )
-from server_core.errors import ConfigError, Unavailable
+from server_core.db.waits import Patience, described, watched
+from server_core.errors import ConfigError
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 logger = logging.getLogger(__name__)
-
-APPLICATION = "prefect-server migrations"
 
 LOCK = 0x70726566_65637401
 """Key of the advisory lock around an upgrade ("prefect" and a counter)."""
@@ -44,78 +53,105 @@ LOCK = 0x70726566_65637401
 LOCK_PAUSE_SECONDS = 0.2
 """Pause between two attempts to take it."""
 
-ATTEMPTS = 10
-"""How often a chain is begun anew because it and a writer waited for each other."""
+LOCK_HOLDER = """
+SELECT pid, application_name, state, xact_start
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid = ($1::bigint >> 32)::int::oid AND objid = ($1::bigint & 4294967295)::oid AND objsubid = 1
+"""
 
-NOT_READY = (
-    OSError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    TimeoutError,
+WITHOUT_ADDITIONS = """
+SELECT NOT EXISTS (
+    SELECT FROM pg_trigger WHERE tgrelid = to_regclass('public.flow_run') AND tgname = 'notify_live_queries'
 )
-"""What a database that is not there yet, is starting or is stopping answers: worth another attempt."""
+"""
+"""Whether the legacy tables lack what the first of the additions hangs on them."""
 
 
-def engine(dsn: str) -> AsyncEngine:
-    """Return an engine for migrations only. The driver reads the DSN itself, so no part of it is rewritten."""
-    plain = plain_dsn(dsn)
-
-    async def connect() -> "Connection":
-        return await _connect(plain)
-
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
-
-
-async def upgrade(dsn: str, *, tell_seconds: float = 10.0) -> None:
+async def upgrade(dsn: str, *, patience: Patience | None = None) -> None:
     """Bring the database to the newest revisions; does nothing when it is there already.
 
-    An empty database gets the whole schema, a legacy database at its last revision is taken as it is; then both get our
-    additions, and `alembic_version` stays as the legacy server knows it. Several servers may call this at once: one
-    works, the others wait.
+    An empty database gets the whole schema, an older legacy one what it lacks (db/adoption), one at the last legacy
+    revision is taken as it is; then all get our additions, and `alembic_version` stays as the legacy server knows it.
+    Several servers may call this at once: one works, the others wait.
 
     Args:
         dsn: its URL.
-        tell_seconds: pause between two looks at whom the upgrade waits for, which is then logged.
+        patience: how long to wait for the transactions of others, and how often to say so.
 
     Raises:
-        ConfigError: the database is of an older legacy release or of a newer prefect-server, or cannot be used.
+        ConfigError: the database is another program's or a newer prefect-server's, its schema is not that of its
+            revision, it cannot be used, or somebody else's transaction did not end. What is refused is not changed.
         Unavailable: the database cannot be reached.
     """
-    async with _locked(dsn) as guard:
-        found, head = await found_revisions(guard), head_revisions()
+    patience = patience or Patience()
+    async with _locked(dsn, patience) as guard:
+        found, head = await ready_to_upgrade(guard), head_revisions()
         if found == head:
             return
-        found.refuse_unknown()
-        if found.legacy is None:
-            await _refuse_strangers(guard)
-        await _ensure_public(guard)
-        for name, before, after in (
-            (LEGACY, found.legacy, head.legacy),
-            (ADDITIONS, found.additions, head.additions),
-        ):
-            if before != after:
-                async with _watched(dsn, tell_seconds):
-                    await _run(guard, dsn, chain(name), command.upgrade, "head")
+        if found.legacy not in (None, FIRST, BASELINE):
+            async with watched(dsn, patience):
+                await _let_go(guard)
+                await adopt(dsn, str(found.legacy), patience)
+        elif found.legacy != BASELINE:
+            first = None if found.legacy is None else "DELETE FROM public.alembic_version"
+            await _run(guard, dsn, chain(LEGACY), command.upgrade, "head", patience, first=first)
+        if found.additions != head.additions:
+            await _run(guard, dsn, chain(ADDITIONS), command.upgrade, "head", patience)
         logger.info("database schema upgraded", extra={"from_revision": str(found), "to_revision": str(head)})
 
 
-async def downgrade(dsn: str) -> None:
+async def ready_to_upgrade(connection: "Connection") -> Revisions:
+    """Return how far a database is, if this release can bring it to its own revisions, as far as can be told before.
+
+    Raises:
+        ConfigError: it cannot; one sentence says why.
+    """
+    found = await found_revisions(connection)
+    found.refuse_unknown()
+    if found.additions is not None and await connection.fetchval(WITHOUT_ADDITIONS):
+        raise made_anew(f"is at legacy revision {found.legacy}")
+    if found == head_revisions():
+        return found
+    await refuse_read_only(connection)
+    await _refuse_missing_public(connection)
+    if found.legacy is None:
+        await _refuse_strangers(connection)
+    elif found.additions is None:
+        await refuse_other_schema(connection, found.legacy)
+        await refuse_foreign_tables(connection, found.legacy)
+        programs = await connected_programs(connection)
+        if programs:
+            logger.warning(
+                "other programs are connected to the database: %s; the legacy server must be stopped before its"
+                " database is upgraded",
+                ", ".join(programs),
+            )
+    return found
+
+
+async def downgrade(dsn: str, *, patience: Patience | None = None) -> None:
     """Take back all our additions: the database is then as the legacy server left it; rows of its tables stay.
 
     The legacy server does not need this; it is for who leaves for good. Does nothing when there are none.
+
+    Args:
+        dsn: its URL.
+        patience: how long to wait for the transactions of others.
 
     Raises:
         ConfigError: the additions are those of a newer prefect-server, or the database cannot be used.
         Unavailable: the database cannot be reached.
     """
-    async with _locked(dsn) as guard:
+    patience = patience or Patience()
+    async with _locked(dsn, patience) as guard:
         found = await found_revisions(guard)
-        found.refuse_unknown()
+        # tables that were restored from an older dump do not matter to what is taken away
+        (replace(found, legacy=BASELINE) if found.legacy in EARLIER else found).refuse_unknown()
         if found.additions is not None:
-            await _run(guard, dsn, chain(ADDITIONS), command.downgrade, "base")
+            config = chain(ADDITIONS)
+            config.attributes[LEAVING] = True
+            await _run(guard, dsn, config, command.downgrade, "base", patience)
             logger.info("additions to the database schema taken back", extra={"from_revision": str(found)})
         await guard.execute(f"DROP TABLE IF EXISTS public.{VERSION_TABLES[ADDITIONS]}")
 
@@ -126,101 +162,35 @@ async def current_revisions(dsn: str) -> Revisions:
     Raises:
         ConfigError, Unavailable: as upgrade.
     """
-    async with _opened(dsn) as connection:
+    async with opened(dsn) as connection:
         return await found_revisions(connection)
 
 
-async def wait_until_ready(dsn: str, *, retry_seconds: float, timeout_seconds: float = 0.0) -> None:
-    """Return when the database accepts connections.
-
-    Args:
-        dsn: its URL.
-        retry_seconds: pause between two attempts; the first failure is logged, the following are not.
-        timeout_seconds: give up after this long; 0 waits for ever.
-
-    Raises:
-        ConfigError: waiting cannot help (password, role, database, certificate, the URL itself).
-        Unavailable: the time is over.
-    """
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    waiting = False
-    while True:
-        try:
-            async with _opened(dsn):
-                pass
-        except Unavailable as error:
-            if timeout_seconds and loop.time() - started + retry_seconds > timeout_seconds:
-                raise
-            if not waiting:
-                logger.warning("waiting for the database: %s", error.message)
-                waiting = True
-            await asyncio.sleep(retry_seconds)
-        else:
-            if waiting:
-                logger.info("the database is there")
-            return
-
-
-async def _connect(plain: str) -> "Connection":
-    """Connect for schema work: names without a schema mean `public`, whatever the role's search_path.
-
-    Set only where it is needed and never as a connection parameter, which PgBouncer would refuse.
-    """
-    connection = await asyncpg.connect(
-        plain, timeout=10, statement_cache_size=0, server_settings={"application_name": APPLICATION}
-    )
-    schemas = await connection.fetchval("SELECT current_schemas(false)")
-    if schemas[:1] != ["public"]:
-        await connection.execute("SET search_path TO public")
-    return connection
-
-
 @asynccontextmanager
-async def _opened(dsn: str) -> AsyncIterator["Connection"]:
-    plain = plain_dsn(dsn)
-    place = redacted(dsn)
-    try:
-        connection = await _connect(plain)
-    except asyncpg.InvalidPasswordError as error:
-        raise ConfigError(f"The database refused the password: {place} ({_line(error)})") from error
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise ConfigError(f"The database refused the role: {place} ({_line(error)})") from error
-    except asyncpg.InvalidCatalogNameError as error:
-        raise ConfigError(f"The database does not exist: {place} ({_line(error)}); create it first") from error
-    except ssl.SSLError as error:
-        raise ConfigError(f"The TLS connection to the database failed: {place} ({_line(error)})") from error
-    except NOT_READY as error:
-        if isinstance(error, FileNotFoundError) and "ssl" in plain.partition("?")[2]:  # a certificate, not the socket
-            raise ConfigError(f"database.connection_url cannot be used: {place} ({_line(error)})") from error
-        raise Unavailable(f"The database cannot be reached: {place} ({_line(error)})") from error
-    except (ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        raise ConfigError(f"database.connection_url cannot be used: {place} ({_line(error)})") from error
-    try:
-        with _explained(place):
-            yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
-async def _locked(dsn: str) -> AsyncIterator["Connection"]:
+async def _locked(dsn: str, patience: Patience) -> AsyncIterator["Connection"]:
     """Open a connection and a transaction that nobody else who changes the schema has at the same time."""
-    async with _opened(dsn) as guard, guard.transaction():
+    async with opened(dsn) as guard, guard.transaction():
         await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await guard.execute("SET LOCAL lock_timeout = 0")
         await guard.execute("SET LOCAL statement_timeout = 0")
-        await _take_lock(guard)
+        await _take_lock(guard, patience)
         yield guard
 
 
-async def _take_lock(guard: "Connection") -> None:
+async def _take_lock(guard: "Connection", patience: Patience) -> None:
     """Take the lock of an upgrade.
 
     Asked for again and again, not waited for: whoever has it may build an index CONCURRENTLY, which waits for every
-    statement that runs, such as one that waits for the lock.
+    statement that runs, such as one that waits for the lock. There is no end to this waiting: the other upgrade, which
+    has one, is what this one is for.
     """
+    loop = asyncio.get_running_loop()
+    told = loop.time()
     while not await guard.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+        if loop.time() - told >= patience.tell_seconds:
+            told = loop.time()
+            for row in await guard.fetch(LOCK_HOLDER, LOCK):
+                logger.warning("waiting for another upgrade of this database: %s", described(row))
         await _let_go(guard)
         await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
@@ -234,111 +204,51 @@ async def _let_go(guard: "Connection") -> None:
     await guard.execute("SELECT 1")
 
 
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    """Say in our words what goes wrong after the connection was made; other errors are defects and stay as they are."""
-    try:
-        yield
-    except (asyncpg.PostgresError, DBAPIError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        if _sqlstate(error) == asyncpg.InsufficientPrivilegeError.sqlstate:
-            raise ConfigError(
-                f"The role may not make the schema: {place} ({_line(cause)}); let it own the database"
-            ) from error
-        if isinstance(error, NOT_READY) or getattr(error, "connection_invalidated", False):
-            raise Unavailable(f"The database went away: {place} ({_line(cause)})") from error
-        raise
-
-
-def _sqlstate(error: asyncpg.PostgresError | DBAPIError) -> str | None:
-    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
-
-
-def _line(error: BaseException | None) -> str:
-    """Return an error as one line of text."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-async def _run(guard: "Connection", dsn: str, config: Config, what: Callable[[Config, str], None], target: str) -> None:
+async def _run(
+    guard: "Connection",
+    dsn: str,
+    config: Config,
+    what: Callable[[Config, str], None],
+    target: str,
+    patience: Patience,
+    *,
+    first: str | None = None,
+) -> None:
     """Run a command on a chain; anew, from where it was, when Postgres ends it because it and a writer waited for each
     other. Servers that write meanwhile have the tables that it changes in any order.
+
+    `first` runs before it in the same transaction.
     """
     await _let_go(guard)
 
     def migrate(connection: SyncConnection) -> None:
+        for timeout in patience.timeouts.split(";"):
+            connection.exec_driver_sql(timeout)
+        connection.commit()
+        if first is not None:
+            connection.execute(text(first))
         config.attributes["connection"] = connection
         what(config, target)
 
     migrations = engine(dsn)
     try:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with migrations.connect() as connection:
-                    await connection.run_sync(migrate)
-                    await connection.commit()
-                return
-            except (asyncpg.PostgresError, DBAPIError) as error:
-                if _sqlstate(error) != asyncpg.DeadlockDetectedError.sqlstate or attempt == ATTEMPTS:
-                    raise
-                logger.warning("a change of the schema and a writer waited for each other; it is tried again")
+        async with watched(dsn, patience):
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    async with migrations.connect() as connection:
+                        await connection.run_sync(migrate)
+                        await connection.commit()
+                    return
+                except (asyncpg.PostgresError, DBAPIError) as error:
+                    if sqlstate(error) != asyncpg.DeadlockDetectedError.sqlstate or attempt == ATTEMPTS:
+                        raise
+                    logger.warning("a change of the schema and a writer waited for each other; it is tried again")
     finally:
         await migrations.dispose()
 
 
-@asynccontextmanager
-async def _watched(dsn: str, tell_seconds: float) -> AsyncIterator[None]:
-    """Log whom the work inside waits for, each time that changes."""
-    done = asyncio.Event()
-    watching = asyncio.create_task(_tell_who_is_waited_for(dsn, tell_seconds, done))
-    try:
-        yield
-    finally:
-        done.set()
-        await asyncio.gather(watching, return_exceptions=True)
-
-
-async def _tell_who_is_waited_for(dsn: str, tell_seconds: float, done: asyncio.Event) -> None:
-    """Look now and then, on a connection without a transaction: an index that is built would wait for that too.
-
-    Ended by an event, as a connection that is just being made is lost when its task is cancelled.
-    """
-    told: list[int] = []
-    while True:
-        try:
-            async with asyncio.timeout(tell_seconds):
-                await done.wait()
-            return
-        except TimeoutError:
-            pass
-        async with _opened(dsn) as connection:
-            waited_for = await connection.fetch(_WAITED_FOR, APPLICATION)
-        pids = [row["pid"] for row in waited_for]
-        for row in waited_for if pids != told else ():
-            logger.warning(
-                "the upgrade waits for the transaction of another connection: process %s of Postgres (%s, %s since %s);"
-                " if it does not end by itself, stop its program or pg_terminate_backend(%s)",
-                row["pid"],
-                row["application_name"] or "unnamed",
-                row["state"],
-                row["xact_start"],
-                row["pid"],
-            )
-        told = pids
-
-
-_WAITED_FOR = """
-SELECT DISTINCT other.pid, other.application_name, other.state, other.xact_start
-FROM pg_stat_activity AS upgrade
-JOIN pg_stat_activity AS other ON other.pid = ANY(pg_blocking_pids(upgrade.pid))
-WHERE upgrade.application_name = $1
-    AND upgrade.datname = current_database()
-    AND other.application_name <> upgrade.application_name
-ORDER BY other.pid
-"""
-
-
-async def _ensure_public(connection: "Connection") -> None:
-    """Make the schema `public` if someone dropped it; asking for it in any case would need a privilege."""
+async def _refuse_missing_public(connection: "Connection") -> None:
+    """Refuse a database whose schema `public` was dropped; making it would need a privilege."""
     if await connection.fetchval("SELECT to_regnamespace('public')") is None:
         raise ConfigError("The database has no schema `public`: CREATE SCHEMA public; and start again.")
 

@@ -8,51 +8,27 @@ They live in `migrations/` of a checkout and in `server_core/_migrations` of a w
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import asyncpg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from server_core.db.folders import migrations_folder
+from server_core.db.legacy import BASELINE, REVISIONS
 from server_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    import asyncpg
-
     Connection = asyncpg.Connection[asyncpg.Record]
-
-BASELINE = "ac5747fb571c"
-"""The last legacy revision and the only one of our baseline (schema.md §1)."""
-
-LEGACY_REVISIONS = frozenset(
-    {
-        "27811b58307b",
-        "72e2cd3e0469",
-        "c4d792bdd05e",
-        "3398e4807bfb",
-        "b9086bd4b962",
-        "c1f317aa658c",
-        "6611fd0ccc73",
-        "70528cee0d2b",
-        "9cb7539b7363",
-        "e148cf9f1e5b",
-        "850b76d44332",
-        "24f10aeee83e",
-        "3c87ad7e0b71",
-        "57ac2cb01ac1",
-        "7ca57ea2fdff",
-        "9116e81c6dc2",
-        "459a61bedc9e",
-        "a666a3f4e422",
-    }
-)
-"""Revisions of older legacy releases (schema.md §2); their databases are upgraded by the last legacy release."""
 
 LEGACY = "versions"
 """Folder of the baseline."""
 
 ADDITIONS = "additions"
 """Folder of our own revisions, which build on the baseline."""
+
+LEAVING = "leaving"
+"""Attribute of a chain's configuration: its revisions are taken back, whatever the other chain is at."""
 
 VERSION_TABLES = {LEGACY: "alembic_version", ADDITIONS: "prefect_server_version"}
 """Folder of a chain → its version table, in the schema `public`."""
@@ -75,12 +51,7 @@ class Revisions:
 
     def refuse_unknown(self) -> None:
         """Raise ConfigError when this release cannot bring a database that is here to its own revisions."""
-        if self.legacy in LEGACY_REVISIONS:
-            raise ConfigError(
-                f"The database is at revision {self.legacy} of an older legacy release:"
-                " upgrade with the last legacy release first, then start this server."
-            )
-        if self.legacy not in (None, BASELINE):
+        if self.legacy not in (None, *REVISIONS):
             raise ConfigError(
                 f"The database is at revision {self.legacy}, which this release does not know:"
                 " it belongs to another program."
@@ -92,6 +63,8 @@ class Revisions:
                 f"The database has our additions up to {self.additions} but no legacy revision (alembic_version is"
                 " missing or empty); use an empty database, or restore the whole of the old one."
             )
+        if self.legacy != BASELINE:
+            raise made_anew(f"is at legacy revision {self.legacy}")
         if self.additions not in {script.revision for script in _scripts(ADDITIONS).walk_revisions()}:
             raise ConfigError(
                 f"The database has our additions up to {self.additions}, which this release does not know:"
@@ -99,17 +72,13 @@ class Revisions:
             )
 
 
-def migrations_folder() -> Path:
-    """Return the folder of both chains: beside the package in a wheel, at the root of a checkout.
-
-    Raises:
-        ConfigError: there is none; the installation is broken.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_migrations", package.parents[1] / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise ConfigError(f"The migrations are missing beside {package}; install prefect-server again.")
+def made_anew(what: str) -> ConfigError:
+    """Return the error for a database whose legacy tables came after our additions, such as from a dump restored."""
+    return ConfigError(
+        f"The database {what}, but has our additions too ({VERSION_TABLES[ADDITIONS]}): its tables were made anew"
+        " under them, as by restoring a dump. Nothing was changed: `prefect-server database downgrade` takes the"
+        " additions away; then upgrade again."
+    )
 
 
 def chain(name: str) -> Config:
@@ -142,8 +111,18 @@ async def found_revisions(connection: "Connection") -> Revisions:
 async def _version(connection: "Connection", table: str) -> str | None:
     if await connection.fetchval("SELECT to_regclass($1)", f"public.{table}") is None:
         return None
-    revision: Any = await connection.fetchval(f"SELECT version_num FROM public.{table}")  # noqa: S608 - a constant
-    return None if revision is None else str(revision)
+    try:
+        rows = await connection.fetch(f"SELECT version_num FROM public.{table} ORDER BY 1")  # noqa: S608 - a constant
+    except asyncpg.UndefinedColumnError as error:
+        raise ConfigError(
+            f"The table {table} of the database has no column version_num: it belongs to another program."
+        ) from error
+    if len(rows) > 1:
+        raise ConfigError(
+            f"The table {table} of the database has several rows ({', '.join(str(row[0]) for row in rows)}):"
+            " it must have one, the revision at which the schema is; delete the others."
+        )
+    return str(rows[0][0]) if rows else None
 
 
 def _scripts(name: str) -> ScriptDirectory:

@@ -18,17 +18,19 @@ from sqlalchemy import Connection
 import services.data
 from server_core.cli.readiness import wait_for_schema
 from server_core.config_loader import load_settings
-from server_core.db.migrate import current_revisions, downgrade, engine, upgrade
+from server_core.db.connection import engine
+from server_core.db.folders import migrations_folder
+from server_core.db.legacy import BASELINE
+from server_core.db.migrate import current_revisions, downgrade, upgrade
 from server_core.db.revisions import (
-    BASELINE,
     LEGACY,
     VERSION_TABLES,
     Revisions,
     chain,
     head_revisions,
-    migrations_folder,
 )
 from server_core.db.session import Database
+from server_core.db.waits import Patience
 from server_core.errors import ConfigError
 from tests.service.database.catalog import ADDITIONS, describe, expected
 from tests.support.cluster import connected
@@ -238,7 +240,7 @@ async def test_writers_go_on_while_an_index_is_built(legacy_url: str, caplog: py
         transaction = early.transaction(isolation="repeatable_read")
         await transaction.start()
         await early.execute("SELECT 1")  # the build has to wait for its snapshot
-        building = asyncio.create_task(upgrade(legacy_url, tell_seconds=0.05))
+        building = asyncio.create_task(upgrade(legacy_url, patience=Patience(tell_seconds=0.05)))
         waits = (
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'"

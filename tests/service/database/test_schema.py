@@ -6,7 +6,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Index, MetaData
 
 from server_core import models
-from server_core.db.migrate import engine, upgrade
+from server_core.db.connection import engine
+from server_core.db.migrate import upgrade
 from server_core.db.revisions import VERSION_TABLES
 from tests.service.database.catalog import by_table, describe, expected, of_tables
 from tests.support.cluster import connected

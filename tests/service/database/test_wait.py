@@ -8,8 +8,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 
+from server_core.db.connection import wait_until_ready
 from server_core.db.embedded import EmbeddedPostgres
-from server_core.db.migrate import current_revisions, wait_until_ready
+from server_core.db.migrate import current_revisions
 from server_core.db.revisions import Revisions
 from server_core.errors import ConfigError, Unavailable
 from tests.support.cluster import FAST, connected, with_database
@@ -95,7 +96,7 @@ async def test_a_database_that_comes_late(tmp_path: Path, caplog: pytest.LogCapt
     dsn = postgres.start()
     postgres.stop()
     try:
-        with caplog.at_level(logging.INFO, "server_core.db.migrate"):
+        with caplog.at_level(logging.INFO, "server_core.db.connection"):
             waiting = asyncio.create_task(wait_until_ready(dsn, retry_seconds=0.01))
             await asyncio.to_thread(postgres.start)
             await asyncio.wait_for(waiting, 30)

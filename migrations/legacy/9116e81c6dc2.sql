@@ -1,0 +1,2 @@
+-- Flow groups can be described.
+ALTER TABLE public.flow_group ADD COLUMN description varchar;

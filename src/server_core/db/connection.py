@@ -1,0 +1,145 @@
+"""DSN → a connection for work on the schema, or one clear error. Called by db/migrate, db/adoption and db/plan.
+
+What Postgres or the network say when they refuse is told in our words here, once.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from server_core.db.dsn import plain_dsn, redacted
+from server_core.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+logger = logging.getLogger(__name__)
+
+APPLICATION = "prefect-server migrations"
+
+NOT_READY = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    TimeoutError,
+)
+"""What a database that is not there yet, is starting or is stopping answers: worth another attempt."""
+
+
+def engine(dsn: str) -> AsyncEngine:
+    """Return an engine for migrations only. The driver reads the DSN itself, so no part of it is rewritten."""
+    plain = plain_dsn(dsn)
+
+    async def connect() -> "Connection":
+        return await _connect(plain)
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+
+
+async def wait_until_ready(dsn: str, *, retry_seconds: float, timeout_seconds: float = 0.0) -> None:
+    """Return when the database accepts connections.
+
+    Args:
+        dsn: its URL.
+        retry_seconds: pause between two attempts; the first failure is logged, the following are not.
+        timeout_seconds: give up after this long; 0 waits for ever.
+
+    Raises:
+        ConfigError: waiting cannot help (password, role, database, certificate, the URL itself).
+        Unavailable: the time is over.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    waiting = False
+    while True:
+        try:
+            async with opened(dsn):
+                pass
+        except Unavailable as error:
+            if timeout_seconds and loop.time() - started + retry_seconds > timeout_seconds:
+                raise
+            if not waiting:
+                logger.warning("waiting for the database: %s", error.message)
+                waiting = True
+            await asyncio.sleep(retry_seconds)
+        else:
+            if waiting:
+                logger.info("the database is there")
+            return
+
+
+async def _connect(plain: str) -> "Connection":
+    """Connect for schema work: names without a schema mean `public`, whatever the role's search_path.
+
+    Set only where it is needed and never as a connection parameter, which PgBouncer would refuse.
+    """
+    connection = await asyncpg.connect(
+        plain, timeout=10, statement_cache_size=0, server_settings={"application_name": APPLICATION}
+    )
+    schemas = await connection.fetchval("SELECT current_schemas(false)")
+    if schemas[:1] != ["public"]:
+        await connection.execute("SET search_path TO public")
+    return connection
+
+
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator["Connection"]:
+    plain = plain_dsn(dsn)
+    place = redacted(dsn)
+    try:
+        connection = await _connect(plain)
+    except asyncpg.InvalidPasswordError as error:
+        raise ConfigError(f"The database refused the password: {place} ({one_line(error)})") from error
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise ConfigError(f"The database refused the role: {place} ({one_line(error)})") from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise ConfigError(f"The database does not exist: {place} ({one_line(error)}); create it first") from error
+    except ssl.SSLError as error:
+        raise ConfigError(f"The TLS connection to the database failed: {place} ({one_line(error)})") from error
+    except NOT_READY as error:
+        if isinstance(error, FileNotFoundError) and "ssl" in plain.partition("?")[2]:  # a certificate, not the socket
+            raise ConfigError(f"database.connection_url cannot be used: {place} ({one_line(error)})") from error
+        raise Unavailable(f"The database cannot be reached: {place} ({one_line(error)})") from error
+    except (ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        raise ConfigError(f"database.connection_url cannot be used: {place} ({one_line(error)})") from error
+    try:
+        with explained(place):
+            yield connection
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Say in our words what goes wrong after the connection was made; other errors are defects and stay as they are."""
+    try:
+        yield
+    except (asyncpg.PostgresError, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if sqlstate(error) == asyncpg.InsufficientPrivilegeError.sqlstate:
+            raise ConfigError(
+                f"The role may not make the schema: {place} ({one_line(cause)}); let it own the database"
+            ) from error
+        if isinstance(error, NOT_READY) or getattr(error, "connection_invalidated", False):
+            raise Unavailable(f"The database went away: {place} ({one_line(cause)})") from error
+        raise
+
+
+def sqlstate(error: asyncpg.PostgresError | DBAPIError) -> str | None:
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+
+
+def one_line(error: BaseException | None) -> str:
+    """Return an error as one line of text."""
+    return " ".join(str(error).split()) or type(error).__name__
