@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from server_core.config import Settings
 from server_core.errors import ServerError, Unavailable
 from server_core.metrics import Endpoint
-from server_core.wire import GATEWAY_SIGN, GraphQLRequest, GraphQLResponse, GraphQLService
+from server_core.wire import GATEWAY_SIGN, BodyLimits, GraphQLRequest, GraphQLResponse, GraphQLService
 from services.gateway.answer import Answer, failed, is_plain, read
 from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
@@ -71,7 +71,9 @@ def create_app(
         depth_limit=settings.gateway.depth_limit,
         retry_seconds=retry_seconds,
         patience_seconds=patience_seconds,
+        introspection=settings.gateway.introspection,
     )
+    limits = BodyLimits(body=settings.gateway.body_limit_bytes, logs=settings.logs_max_payload_bytes)
     gateway = Gateway(services, schemas, touch_seconds=touch_seconds)
 
     @asynccontextmanager
@@ -82,7 +84,7 @@ def create_app(
     return Starlette(
         routes=[
             *(Route(path, endpoint) for path, endpoint in beside.items()),
-            Mount("", app=Edge(settings.gateway, gateway)),
+            Mount("", app=Edge(settings.gateway, gateway, limits=limits)),
         ],
         lifespan=lifespan,
     )

@@ -14,10 +14,12 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     parse,
+    specified_rules,
     validate,
 )
 
@@ -68,11 +70,13 @@ class Documents:
         stitched: the schema.
         depth_limit: deepest field allowed; a root field has depth 0.
         token_limit: most tokens of a document, and most comments.
+        introspection: whether documents may ask for `__schema` and `__type`.
     """
 
     stitched: StitchedSchema
     depth_limit: int
     token_limit: int = TOKEN_LIMIT
+    introspection: bool = True
     _plans: BoundedCache[tuple[str, str | None], Plan] = field(
         default_factory=lambda: BoundedCache(entries=_PLANS, weight=_PLANNED_CHARACTERS, heaviest=_LONGEST_PLANNED)
     )
@@ -126,7 +130,8 @@ class Documents:
             document = parse(text, max_lexical_tokens=self.token_limit, max_comments=self.token_limit)
         except GraphQLError as error:
             raise Refusal.of([error], PARSE_FAILED) from error
-        problems = validate(self.stitched.schema, document) or exceeding(document, self.depth_limit)
+        rules = specified_rules if self.introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        problems = validate(self.stitched.schema, document, rules) or exceeding(document, self.depth_limit)
         if problems:
             raise Refusal.of(problems, VALIDATION_FAILED)
         return document

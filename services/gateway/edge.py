@@ -1,14 +1,23 @@
 """Turns HTTP into operations and their answers into HTTP. The ASGI application inside app; asks a Gateway.
 
-Plain ASGI, without a framework's request and response objects, because every request of every client passes here
-(data-api.md §3.1).
+Plain ASGI, without a framework's request and response objects, because every request of every client passes here.
+
+Any path is GraphQL (data-api.md §3.1):
+
+    POST       operations, one or a batch                                            200, 400, 413, 415, 503
+    GET        `?query=`: a query; a browser gets the query page; health, /ready     200, 400, 405, 503
+    HEAD       health and the page's files; else as other methods
+    OPTIONS    CORS preflight                                                        204
+    others                                                                           405
+
+What a client did wrong is never a 5xx here: the legacy server answered 500 (text) to other content types and to empty
+bodies and batches, and HTML to broken JSON; these are 415 and 400 with `errors` in JSON, as everything else is.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -17,13 +26,24 @@ from starlette.types import Receive, Scope, Send
 
 from server_core.config import GatewaySettings
 from server_core.observe import server_version
-from server_core.wire import GraphQLRequest, GraphQLResponse
-from services.gateway.body import check_content_type, inflate, read_body, read_query, too_large
+from server_core.wire import BEGINNING_BYTES, BodyLimits, GraphQLRequest, GraphQLResponse
+from services.gateway.body import (
+    beginning,
+    check_content_type,
+    check_encoding,
+    inflate,
+    read_body,
+    read_query,
+    too_large,
+)
+from services.gateway.playground import Playground
 from services.gateway.refusal import INTERNAL, Refusal
+from services.gateway.reply import Reply, prefers_html, send_reply
 
-_JSON = "application/json; charset=utf-8"
 _METHODS = "GET, POST, OPTIONS"
-_PLAYGROUND = Path(__file__).with_name("playground.html")
+DRAIN_BYTES = 64 * 1024 * 1024
+DRAIN_SECONDS = 10.0
+_TEXT = "text/plain; charset=utf-8"
 _log = logging.getLogger(__name__)
 
 
@@ -37,24 +57,21 @@ class Answerer(Protocol):
         """Tell which upstreams answer."""
 
 
-class _Reply(Exception):
-    """A complete HTTP answer that is not an operation's."""
-
-    def __init__(self, status: int, body: bytes, media: str, headers: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
-        self.media = media
-        self.headers = headers
-
-
 class Edge:
-    """Answers every path: POST for operations, GET for queries, health and the query page."""
+    """Answers every path: POST for operations, GET for queries, health and the query page.
 
-    def __init__(self, settings: GatewaySettings, gateway: Answerer) -> None:
+    Args:
+        settings: `gateway.*`.
+        gateway: answers operations.
+        limits: largest bodies.
+    """
+
+    def __init__(self, settings: GatewaySettings, gateway: Answerer, *, limits: BodyLimits) -> None:
         self._settings = settings
         self._gateway = gateway
+        self._limits = limits
         self._version = server_version()
+        self._playground = Playground() if settings.playground else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; a WebSocket is turned away."""
@@ -63,50 +80,66 @@ class Edge:
             await send({"type": "websocket.close", "code": 1000})
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        status, media, extra = 200, _JSON, list[tuple[str, str]]()
         try:
-            body = await self._answer(scope, headers, receive)
+            reply = await self._answer(scope, headers, receive)
         except Refusal as refusal:
-            status, body, extra = refusal.status, refusal.response().body, list(refusal.headers)
-        except _Reply as reply:
-            status, body, media, extra = reply.status, reply.body, reply.media, list(reply.headers)
+            reply = Reply(body=refusal.response().body, status=refusal.status, headers=refusal.headers)
         except _Gone:
             return
-        await _send(send, status, body, media, extra)
+        accepted = headers.get("accept-encoding", "") if self._settings.compression else None
+        await send_reply(send, reply, accepted=accepted, bodiless=scope["method"] == "HEAD")
 
-    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive) -> bytes:
+    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Reply:
         method = scope["method"]
-        forwarded = {name: value for name, value in headers.items() if name.startswith("x-prefect")}
         if method == "POST":
-            check_content_type(headers.get("content-type", ""))
-            received = await _received(receive, headers, self._settings.body_limit_bytes)
-            body = inflate(received, headers.get("content-encoding", ""), self._settings.body_limit_bytes)
-            operations = read_body(body, forwarded)
+            operations = await self._operations(headers, receive)
             if isinstance(operations, list):
-                return await self._batch(operations)
-            return (await self._execute(operations)).body
-        if method == "GET":
-            return await self._get(scope, headers, forwarded)
+                return Reply(body=await self._batch(operations))
+            return Reply(body=(await self._execute(operations)).body)
         if method == "OPTIONS":
-            raise _Reply(204, b"", "", _preflight(headers))
+            return Reply(body=b"", status=204, media="", headers=_preflight(headers))
+        if method in ("GET", "HEAD"):
+            page = await self._page(scope, headers)
+            if page is not None:
+                return page
+        if method == "GET":
+            parameters = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+            if not parameters.get("query", "").strip():
+                return Reply(body=b"GET query missing.", status=400, media=_TEXT)
+            return Reply(body=(await self._execute(read_query(parameters, _passed_on(headers)), reading=True)).body)
         raise Refusal.plain(f"{method} is not supported here.", status=405, headers=[("allow", _METHODS)])
 
-    async def _get(self, scope: Scope, headers: dict[str, str], forwarded: dict[str, str]) -> bytes:
+    async def _operations(
+        self, headers: Mapping[str, str], receive: Receive
+    ) -> GraphQLRequest | list[GraphQLRequest | Refusal]:
+        check_content_type(headers.get("content-type", ""))
+        encoding = check_encoding(headers.get("content-encoding", ""))
+        received, limit = await _received(receive, headers, encoding, self._limits)
+        body = inflate(received, encoding, limit)
+        operations = read_body(body, _passed_on(headers))
+        if not self._limits.fits(len(body), operations):
+            raise too_large(self._limits.body)
+        return operations
+
+    async def _page(self, scope: Scope, headers: Mapping[str, str]) -> Reply | None:
+        """Return what GET shows that is no operation, if the path or the client asks for that."""
         path = scope["path"]
         if path.endswith("/.well-known/apollo/server-health"):
-            raise _Reply(200, b'{"status":"pass"}', "application/health+json")
-        parameters = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        if parameters.get("query", "").strip():
-            return (await self._execute(read_query(parameters, forwarded), reading=True)).body
+            return Reply(body=b'{"status":"pass"}', media="application/health+json")
         if path.endswith("/health"):
-            return json.dumps({"status": "ok", "version": self._version}).encode()
+            return Reply(body=json.dumps({"status": "ok", "version": self._version}).encode())
         if path.endswith("/ready"):
             services = await self._gateway.ready()
-            document = {"status": "ok" if all(services.values()) else "unavailable", "services": services}
-            raise _Reply(200 if all(services.values()) else 503, json.dumps(document).encode(), _JSON)
-        if self._settings.playground and "text/html" in headers.get("accept", ""):
-            raise _Reply(200, _PLAYGROUND.read_bytes(), "text/html; charset=utf-8")
-        raise _Reply(400, b"GET query missing.", "text/plain; charset=utf-8")
+            ready = all(services.values())
+            document = {"status": "ok" if ready else "unavailable", "services": services}
+            return Reply(body=json.dumps(document).encode(), status=200 if ready else 503)
+        if self._playground is not None:
+            file = self._playground.file(path)
+            if file is not None:
+                return file
+            if scope["method"] == "GET" and prefers_html(headers.get("accept", "")):
+                return self._playground.page(scope.get("root_path", ""))
+        return None
 
     async def _batch(self, operations: Sequence[GraphQLRequest | Refusal]) -> bytes:
         """Answer a batch, all members at once; each one's failure is its own."""
@@ -129,8 +162,8 @@ class Edge:
     async def _execute(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
         try:
             return await self._gateway.answer(request, reading=reading)
-        except Refusal:
-            raise
+        except Refusal as refusal:
+            raise refusal.to_client(request.headers.get("x-prefect-core-version", ""), self._version) from None
         except Exception:  # a defect of the gateway: masked, and 200 because an upstream may have committed
             incident = uuid4().hex
             _log.exception("The gateway failed to answer.", extra={"incident": incident})
@@ -143,11 +176,24 @@ class _Gone(Exception):
     """The client left before its request was complete."""
 
 
-async def _received(receive: Receive, headers: dict[str, str], limit: int) -> bytes:
-    """Read the body, and no more of it than the limit."""
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.startswith("x-prefect")}
+
+
+async def _received(
+    receive: Receive, headers: Mapping[str, str], encoding: str, limits: BodyLimits
+) -> tuple[bytes, int]:
+    """Read the body, and keep no more of it than its limit; return both.
+
+    A length over the limit of logs is refused unread; one over the general limit, when it begins otherwise.
+    """
     declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise too_large(limit)
+    length = int(declared) if declared.isdigit() else 0
+    if length > limits.most:
+        if "expect" not in headers:
+            await _drain(receive)
+        raise too_large(limits.body)
+    limit = None
     pieces: list[bytes] = []
     held = 0
     while True:
@@ -156,28 +202,39 @@ async def _received(receive: Receive, headers: dict[str, str], limit: int) -> by
             raise _Gone
         piece = message.get("body", b"")
         held += len(piece)
-        if held > limit:
-            raise too_large(limit)
         pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        more = message.get("more_body", False)
+        if limit is None and (held >= BEGINNING_BYTES or not more):
+            limit = limits.at(beginning(b"".join(pieces), encoding))
+        if limit is not None and max(held, length) > limit:
+            pieces.clear()
+            if more:
+                await _drain(receive)
+            raise too_large(limit)
+        if not more:
+            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), limit or limits.body
 
 
-def _preflight(headers: dict[str, str]) -> list[tuple[str, str]]:
+async def _drain(receive: Receive) -> None:
+    """Let a client finish what is refused, within bounds: one whose connection closes meanwhile sees no answer."""
+    drained = 0
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while drained < DRAIN_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                drained += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        pass
+
+
+def _preflight(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """Allow what the browser asks for: the UI sends headers that nobody would think of (data-api.md §3.1)."""
-    allowed = [("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE")]
+    allowed = [("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE"), ("access-control-max-age", "600")]
     asked = headers.get("access-control-request-headers")
     if asked:
         allowed += [("access-control-allow-headers", asked), ("vary", "Access-Control-Request-Headers")]
     return allowed
-
-
-async def _send(send: Send, status: int, body: bytes, media: str, extra: Iterable[tuple[str, str]]) -> None:
-    headers = [(b"access-control-allow-origin", b"*"), (b"content-length", str(len(body)).encode())]
-    if media:
-        headers.append((b"content-type", media.encode()))
-    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in extra]
-    if status == 204:
-        headers = [header for header in headers if header[0] != b"content-length"]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

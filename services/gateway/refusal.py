@@ -1,6 +1,7 @@
 """A request that is turned away before any upstream is asked, as a value that every stage may raise."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,14 @@ PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 INTERNAL = "INTERNAL_SERVER_ERROR"
 BAD_REQUEST = "BAD_REQUEST"
+_LONGEST_VERSION = 40
+UNSUPPORTED = "UNSUPPORTED_MEDIA_TYPE"
+
+
+_UNKNOWN = re.compile(
+    r"Cannot query field |Unknown (?:argument|type|directive) |.*(?:is not defined by type| unknown field) ", re.DOTALL
+)
+"""How graphql-core says that something is not in the schema."""
 
 
 class Refusal(Exception):
@@ -42,6 +51,29 @@ class Refusal(Exception):
     def of(cls, errors: Sequence[GraphQLError], code: str) -> "Refusal":
         """Make a refusal out of what graphql-core found, one entry per problem, all with one code."""
         return cls([_entry(error, code) for error in errors])
+
+    def to_client(self, client: str, server: str) -> "Refusal":
+        """Return the refusal for a client that told its version, named where it asked for what is not in the schema.
+
+        Args:
+            client: its X-PREFECT-CORE-VERSION header; empty for others, which get the refusal as it is.
+            server: this server's version.
+        """
+        if not client or not any(_UNKNOWN.match(entry["message"]) for entry in self.entries):
+            return self
+        client = client[:_LONGEST_VERSION]
+        note = f" (The client is Prefect {client}, this server is {server}.)"
+        entries = [
+            {
+                **entry,
+                "message": entry["message"] + note,
+                "extensions": {**entry["extensions"], "client_version": client, "server_version": server},
+            }
+            if _UNKNOWN.match(entry["message"])
+            else entry
+            for entry in self.entries
+        ]
+        return Refusal(entries, self.status, self.headers)
 
     def response(self) -> GraphQLResponse:
         """Return the refusal as an answer."""

@@ -28,6 +28,7 @@ class Schemas:
         depth_limit: for the documents planned against the schema.
         retry_seconds: pause between attempts.
         patience_seconds: how long a request waits for the schema before it is refused.
+        introspection: whether clients may ask for the schema.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Schemas:
         depth_limit: int,
         retry_seconds: float = RETRY_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
+        introspection: bool = True,
     ) -> None:
         self._services = services
         self._depth_limit = depth_limit
+        self._introspection = introspection
         self._retry_seconds = retry_seconds
         self._patience_seconds = patience_seconds
         self._known = asyncio.Event()
@@ -91,7 +94,9 @@ class Schemas:
                     complained = reason
                     _log.warning("Waiting for the schema: %s Trying every %g s.", reason, self._retry_seconds)
             else:
-                documents = Documents(stitched=stitched, depth_limit=self._depth_limit)
+                documents = Documents(
+                    stitched=stitched, depth_limit=self._depth_limit, introspection=self._introspection
+                )
                 self._current = documents, Introspector(stitched.schema)
                 self._known.set()
                 _log.info("The schema is ready.")

@@ -34,7 +34,9 @@ from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, Se
 from server_core.metrics import PoolCollector
 from server_core.observe import server_version
 from server_core.wire import (
+    BEGINNING_BYTES,
     GATEWAY_SIGN,
+    BodyLimits,
     GraphQLRequest,
     GraphQLResponse,
     GraphQLService,
@@ -120,14 +122,17 @@ def create_app(service: GraphQLService, settings: Settings | None = None) -> Sta
 
     Args:
         service: what answers; started and stopped by the application's lifespan.
-        settings: path and body limit; default: the service's own.
+        settings: path and body limits; default: the service's own.
     """
     settings = settings or getattr(service, "settings", None) or Settings()
+    limits = BodyLimits(body=settings.graphql.body_limit_bytes, logs=settings.logs_max_payload_bytes)
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = await _read_body(request, settings.graphql.body_limit_bytes)
+            body = await _read_body(request, limits)
             operations = parse_body(body, forwarded_headers(request.headers))
+            if not limits.fits(len(body), operations):
+                raise _too_large(limits.body)
         except ServerError as error:
             status = 413 if isinstance(error, PayloadTooLarge) else 400
             return Response(errors_body(server_error_entry(error)), status, media_type="application/json")
@@ -158,26 +163,32 @@ async def health(_request: Request) -> Response:
     return JSONResponse({"status": "ok", "version": server_version()})
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def _read_body(request: Request, limits: BodyLimits) -> bytes:
     """Read the body of a request.
 
     Raises:
-        PayloadTooLarge: it is longer than the limit; the rest is not read.
+        PayloadTooLarge: it is longer than its limit; the rest is not read.
         InvalidInput: the client went away in the middle.
     """
-    too_large = PayloadTooLarge(f"The request body is larger than {limit} bytes.")
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        raise too_large
+    if length.isdigit() and int(length) > limits.most:
+        raise _too_large(limits.body)
+    limit = None
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > limit:
-                raise too_large
+            if limit is None and len(body) >= BEGINNING_BYTES:
+                limit = limits.at(bytes(body[:BEGINNING_BYTES]))
+            if len(body) > (limit or limits.body):
+                raise _too_large(limit or limits.body)
     except ClientDisconnect as error:
         raise InvalidInput("The request body is incomplete.") from error
     return bytes(body)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
 
 
 def _answer(result: ExecutionResult, operation: OperationDefinitionNode | None) -> GraphQLResponse:

@@ -103,15 +103,17 @@ class GatewaySettings:
         env=("PREFECT_API_URL",),
     )
     body_limit_bytes: int = _setting(
-        16 * 1024 * 1024, "Largest request body; `5mb` works too.", env=("APOLLO_API_BODY_LIMIT",), least=1
+        5 * 1024 * 1024, "Largest request body; `5mb` works too.", env=("APOLLO_API_BODY_LIMIT",), least=1
     )
+    compression: bool = _setting(True, "Send larger answers in gzip to clients that take it.")
     depth_limit: int = _setting(7, "Deepest selection; a root field has depth 0.", least=0)
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",), least=0
     )
     playground: bool = _setting(
-        True, "Answer a browser's GET with a query page.", env=("APOLLO_API_ENABLE_PLAYGROUND",)
+        True, "Answer a browser's GET with GraphiQL, a query page.", env=("APOLLO_API_ENABLE_PLAYGROUND",)
     )
+    introspection: bool = _setting(True, "Answer questions about the schema (`__schema`, `__type`).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +330,12 @@ class Settings:
     queued_runs_returned_limit: int = _setting(25, "Most run ids one `get_runs_in_queue` returns.", least=1)
     insert_many_batch_size: int = _setting(200, "Rows per insert of tasks and edges.", least=1)
     artifacts_max_payload_bytes: int = _setting(1_000_000, "Largest artifact.", least=1)
+    logs_max_payload_bytes: int = _setting(
+        64 * 1024 * 1024,
+        "Largest body of a `write_run_logs` mutation, where that is more than `gateway.body_limit_bytes`: clients send"
+        " a batch that is refused again and again, and no later one.",
+        least=1,
+    )
     states_max_payload_bytes: int = _setting(1_000_000, "Largest serialized state.", least=1)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     api: ApiSettings = field(default_factory=ApiSettings)

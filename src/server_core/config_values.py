@@ -17,8 +17,8 @@ from server_core.config import Settings
 
 PREFIX = "PREFECT_SERVER__"
 _SERVICE_SECTIONS = ("gateway.", "data.", "graphql.", "towel.")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(b|kb|mb|gb)", re.IGNORECASE)
-_UNITS = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+_SIZE = re.compile(r"\+?(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
 
 
 @dataclass(frozen=True, kw_only=True)

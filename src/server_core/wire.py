@@ -7,6 +7,7 @@ GraphQLService, in process or over HTTP, and subscriptions to a LiveService.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,6 +22,49 @@ GATEWAY_SIGN = "{ gateway: __typename }"
 """What a gateway asks the actions every few seconds, to show that clients can come in."""
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+BEGINNING_BYTES = 1_024
+"""So much of a body tells whether it is a batch of logs."""
+
+_LOGS = r"mutation\b[^{{}}\"]{{0,300}}\{{{space}(?:\w+{space}:{space})?write_run_logs{space}\("
+_LOGS_QUERY = re.compile(r"\s*" + _LOGS.format(space=r"\s*"))
+_LOGS_BODY = re.compile((r'\s*\{\s*"query"\s*:\s*"(?:\s|\\[nrt])*' + _LOGS.format(space=r"(?:\s|\\[nrt])*")).encode())
+_LONGEST_LOGS_QUERY = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BodyLimits:
+    """Largest bodies: of any request, and of a batch of logs.
+
+    A client cuts a batch of logs by its characters, before JSON escapes them twice, and sends one that is refused every
+    five seconds for ever, while later ones wait behind it. So a body that begins as a `write_run_logs` mutation may be
+    larger (actions.md §2.9, client-operations.md §5.4).
+
+    Attributes:
+        body: bytes of a request.
+        logs: bytes of one that writes logs; if less than `body`, that counts.
+    """
+
+    body: int
+    logs: int
+
+    @property
+    def most(self) -> int:
+        """The limit of the largest body of all."""
+        return max(self.body, self.logs)
+
+    def at(self, beginning: bytes) -> int:
+        """Return the limit of a body that begins so; BEGINNING_BYTES of it are enough."""
+        return self.most if _LOGS_BODY.match(beginning) else self.body
+
+    def fits(self, length: int, request: "GraphQLRequest | Sequence[object]") -> bool:
+        """Tell whether a decoded body of this length is within the limit that its beginning promised."""
+        return length <= self.body or (isinstance(request, GraphQLRequest) and _is_log_write(request.query))
+
+
+def _is_log_write(query: str) -> bool:
+    return len(query) <= _LONGEST_LOGS_QUERY and _LOGS_QUERY.match(query) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

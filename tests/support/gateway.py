@@ -59,6 +59,7 @@ def actions_service(witness: Witness | None = None) -> SchemaService:
             "Query.echo": lambda value=None, id=None, count=None: value,
             "Mutation.delete_flow": {"success": True},
             "Mutation.set_name": set_name,
+            "Mutation.write_run_logs": {"success": True},
         },
         witness=witness,
     )

@@ -42,11 +42,14 @@ type Query { hello: String api: api_info echo(value: JSON, id: UUID, count: Int)
 type api_info { version: String backend: String }
 input delete_flow_input { flow_id: UUID! }
 input name_input { name: String! flow_id: UUID labels: [String!] }
+input write_run_logs_input { logs: [write_run_log_input!]! }
+input write_run_log_input { message: String }
 type success_payload { success: Boolean error: String }
 type Mutation {
   "Deletes one flow."
   delete_flow(input: delete_flow_input!): success_payload
   set_name(input: name_input!): success_payload
+  write_run_logs(input: write_run_logs_input!): success_payload
 }
 """
 

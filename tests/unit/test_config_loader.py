@@ -117,7 +117,21 @@ def test_legacy_keys_are_understood_or_tolerated_in_silence(
         ("APOLLO_API_BIND_ADDRESS", "192.0.2.1", "gateway.host", "192.0.2.1"),
         ("APOLLO_API_BODY_LIMIT", "5mb", "gateway.body_limit_bytes", 5 * 1024 * 1024),
         ("APOLLO_API_BODY_LIMIT", "1.5 KB", "gateway.body_limit_bytes", 1536),
-        ("APOLLO_API_BODY_LIMIT", "1000", "gateway.body_limit_bytes", 1000),
+        *(
+            ("APOLLO_API_BODY_LIMIT", text, "gateway.body_limit_bytes", size)
+            for text, size in (
+                ("1000", 1000),
+                ("1000b", 1000),
+                ("5MB", 5 * 2**20),
+                ("5 MiB", 5 * 2**20),
+                ("5m", 5 * 2**20),
+                ("+5mb", 5 * 2**20),
+                ("0.5mb", 2**19),
+                ("5242880.0", 5 * 2**20),
+                ("1gb", 2**30),
+                ("1TB", 2**40),
+            )
+        ),
         ("APOLLO_API_ENABLE_PLAYGROUND", "FALSE", "gateway.playground", False),
         ("APOLLO_KEEPALIVE_TIMEOUT", "65", "gateway.keep_alive_seconds", 65),
         ("HASURA_API_URL", "http://h:3000/v1alpha1/graphql", "gateway.data_url", "http://h:3000/v1alpha1/graphql"),

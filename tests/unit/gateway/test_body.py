@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from server_core.wire import GraphQLRequest
-from services.gateway.body import BATCH_LIMIT, check_content_type, inflate, read_body, read_query
+from server_core.wire import BodyLimits, GraphQLRequest
+from services.gateway.body import (
+    BATCH_LIMIT,
+    beginning,
+    check_content_type,
+    check_encoding,
+    inflate,
+    read_body,
+    read_query,
+)
 from services.gateway.refusal import Refusal
 
 
@@ -102,7 +110,7 @@ def test_other_content_is_refused(value: str) -> None:
     ],
 )
 def test_inflate(body: bytes, encoding: str) -> None:
-    assert inflate(body, encoding, 5) == b"plain"
+    assert inflate(body, check_encoding(encoding), 5) == b"plain"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +128,55 @@ def test_inflate(body: bytes, encoding: str) -> None:
 )
 def test_inflate_refuses(body: bytes, encoding: str, status: int) -> None:
     with pytest.raises(Refusal) as caught:
-        inflate(body, encoding, 5)
+        inflate(body, check_encoding(encoding), 5)
     assert caught.value.status == status
+
+
+CLIENTS_LOGS = json.dumps(
+    {
+        "query": "mutation($input: write_run_logs_input!) {\n  write_run_logs(input: $input) {\n    success\n  }\n}",
+        "variables": json.dumps({"input": {"logs": [{"message": "x" * 5_000}]}}),
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (CLIENTS_LOGS, True),
+        (b' {"query":"mutation W { w : write_run_logs (input: {logs: []}) { success } }"}', True),
+        (b'{"query":"\\n\\tmutation{write_run_logs(input:{logs:[]}){success}}"}', True),
+        (b'{"query":"mutation { set_flow_run_states(input: $input) { states { id } } }"}', False),
+        (b'{"query":"mutation { other { id } write_run_logs(input: $input) { success } }"}', False),
+        (b'{"query":"query write_run_logs { hello }"}', False),
+        (b'{"query":"mutations { write_run_logs(input: $input) { success } }"}', False),
+        (b'{"variables":"mutation { write_run_logs(input: $input) { success } }"}', False),
+        (b"[" + CLIENTS_LOGS + b"]", False),
+        (b'{"query":"mutation ' + b"x" * 100_000, False),
+        (b"", False),
+    ],
+)
+def test_a_batch_of_logs_is_told_by_its_beginning(body: bytes, found: bool) -> None:
+    """client-operations.md §5.4: a batch is cut by its characters, so its bytes may be many more."""
+    limits = BodyLimits(body=5, logs=7)
+    assert limits.at(beginning(body, "")) == (7 if found else 5)
+    assert limits.at(beginning(gzip.compress(body, mtime=0), "gzip")) == (7 if found else 5)
+    assert limits.at(beginning(zlib.compress(body), "deflate")) == (7 if found else 5)
+
+
+def test_the_beginning_of_what_is_not_compressed() -> None:
+    assert beginning(CLIENTS_LOGS, "gzip") == b""
+
+
+def test_what_the_beginning_promised_is_held_against_the_whole() -> None:
+    """A second `query` in the body counts, and the document itself must be short."""
+    limits = BodyLimits(body=5, logs=7)
+    logs = read_body(CLIENTS_LOGS, {})
+    assert limits.fits(6, logs)
+    assert not limits.fits(6, [logs])
+    assert not limits.fits(6, GraphQLRequest(query="{ hello }"))
+    assert not limits.fits(6, GraphQLRequest(query="mutation { write_run_logs(input: {})" + " " * 20_000 + "}"))
+    assert limits.fits(5, GraphQLRequest(query="{ hello }"))
 
 
 def test_a_get_is_read_from_its_parameters() -> None:
