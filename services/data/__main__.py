@@ -18,11 +18,12 @@ from server_core.db.connection import wait_until_ready
 from server_core.errors import ServerError
 from server_core.metrics import process_registry
 from server_core.observe import configure_logging
+from server_core.serving import WEBSOCKETS, Server
 from server_core.wire import GraphQLService
 from services.data.app import METADATA, create_app, create_service
 from services.data.catalog.metadata import load_metadata
 
-GRACE_SECONDS = 4
+GRACE_SECONDS = 3
 """After a signal requests in flight get this long; the process is gone within five seconds."""
 
 
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port=settings.data.port,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        **WEBSOCKETS,
+        ws_max_size=settings.gateway.body_limit_bytes,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
         access_log=False,
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Uvicorn without its signal handlers, which end the process by the signal once it is done."""
 
     @contextlib.contextmanager

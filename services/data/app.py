@@ -97,12 +97,12 @@ class DataService:
         if self.writing is not None:
             pools["data mutations"] = self.writing.open_pool
         PoolCollector(pools, registry or CollectorRegistry())
-        self.sockets = Sockets(self, settings.data)
+        self.sockets = Sockets(self, settings.live, exact=True)
         self._requests: Requests | None = None
         self._hub = Hub(
             self._run,
-            min_interval=settings.data.live_min_interval_seconds,
-            poll_interval=settings.data.live_poll_interval_seconds,
+            min_interval=settings.live.min_interval_seconds,
+            poll_interval=settings.live.poll_interval_seconds,
             at_once=max(1, settings.data.pool_size // 2),
         )
         self._listener = Listener(dsn, self._hub)
@@ -208,7 +208,7 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
     """Return the service behind HTTP and WebSockets: `/v1/graphql`, `/v1alpha1/graphql`, `/healthz` and `/-/reload`.
 
     The first two answer alike but for the status of errors (data-api.md §2.6). The app starts and stops the service;
-    whoever runs it calls `app.state.reload` on SIGHUP.
+    whoever runs it calls `app.state.reload` on SIGHUP, and `app.state.leave` before it cuts WebSockets off.
     """
 
     @asynccontextmanager
@@ -231,6 +231,7 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
         lifespan=lifespan,
     )
     app.state.reload = partial(reload_logged, service.reload)
+    app.state.leave = service.sockets.leave
     return app
 
 

@@ -1,15 +1,18 @@
 """Runs the gateway as a process of its own: `python -m services.gateway`."""
 
+import contextlib
+
 import uvicorn
 
 from server_core.access import observe_requests
 from server_core.config_loader import load_settings
 from server_core.metrics import metrics_endpoint, process_registry
 from server_core.observe import configure_logging
+from server_core.serving import WEBSOCKETS, Server
 from services.gateway.app import create_app
 from services.gateway.upstream import HttpUpstream
 
-GRACE_SECONDS = 4
+GRACE_SECONDS = 3
 """After a signal requests in flight get this long; the process is gone within five seconds."""
 
 
@@ -20,23 +23,32 @@ def main() -> None:
     registry = process_registry()
     app = create_app(
         settings,
-        data=HttpUpstream(settings.gateway.data_url, name="data"),
+        data=HttpUpstream(
+            settings.gateway.data_url, name="data", operations_per_socket=settings.live.max_operations_per_socket
+        ),
         actions=HttpUpstream(settings.gateway.graphql_url, name="actions"),
         beside={"/metrics": metrics_endpoint(registry)},
     )
     observe_requests(app, service="gateway", settings=settings, registry=registry)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.gateway.host,
         port=settings.gateway.port,
         loop="uvloop",
         http="httptools",
+        **WEBSOCKETS,
+        ws_max_size=settings.gateway.body_limit_bytes,
         timeout_keep_alive=settings.gateway.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
         access_log=False,
         server_header=False,
     )
+    server = Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(3)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ schemas         both upstreams' schemas → one (stitch)                        
 document        text → plan: parsed, validated, split; remembered               refuses 400
 variables       values → fit for the operation                                  refuses 400
 upstream        plan → responses, in process or over HTTP
+subscriptions   operations over WebSockets → answers as above, or subscriptions followed at data
 answer, merge   responses → one body in the client's terms                      200, with or without `errors`
 """
 
@@ -16,13 +17,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from uuid import uuid4
 
+from graphql import OperationType
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from server_core.config import Settings
 from server_core.errors import ServerError, Unavailable
+from server_core.graphql_ws.socket import Sockets
 from server_core.metrics import Endpoint
-from server_core.wire import GATEWAY_SIGN, BodyLimits, GraphQLRequest, GraphQLResponse, GraphQLService
+from server_core.wire import (
+    GATEWAY_SIGN,
+    BodyLimits,
+    End,
+    GraphQLRequest,
+    GraphQLResponse,
+    GraphQLService,
+    LiveService,
+    Watcher,
+)
 from services.gateway.answer import Answer, failed, is_plain, read
 from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
@@ -32,6 +44,7 @@ from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
 from services.gateway.schemas import PATIENCE_SECONDS, RETRY_SECONDS, Schemas
 from services.gateway.split import Step
 from services.gateway.stitch import Owner
+from services.gateway.subscriptions import Operations, follow
 from services.gateway.variables import check
 
 _LONG_DOCUMENT = 8_000
@@ -40,6 +53,7 @@ _MOST_SEPARATED = 50
 TOUCH_SECONDS = 10.0
 _NO_FIELDS_FAULT = frozenset({"postgres-error", "timeout", "API_ERROR"})
 """Codes of failures that asking again, field by field, would only multiply."""
+_NOT_OVER_HTTP = "Subscriptions are not available over HTTP; use a WebSocket (graphql-transport-ws or graphql-ws)."
 _NOTHING: Mapping[str, Endpoint] = MappingProxyType({})
 _log = logging.getLogger(__name__)
 
@@ -47,7 +61,7 @@ _log = logging.getLogger(__name__)
 def create_app(
     settings: Settings,
     *,
-    data: GraphQLService,
+    data: LiveService,
     actions: GraphQLService,
     beside: Mapping[str, Endpoint] = _NOTHING,
     retry_seconds: float = RETRY_SECONDS,
@@ -56,9 +70,11 @@ def create_app(
 ) -> Starlette:
     """Make the ASGI application; its lifespan starts and stops both services.
 
+    Whoever runs it calls `app.state.leave` before it cuts WebSockets off.
+
     Args:
         settings: limits of the endpoint (`gateway.*`).
-        data: answers the table queries.
+        data: answers the table queries and subscriptions.
         actions: answers the mutations and computed queries; wins where both have a field.
         beside: further pages of this process, by path.
         retry_seconds: pause between attempts to learn the services' schemas.
@@ -74,30 +90,40 @@ def create_app(
         introspection=settings.gateway.introspection,
     )
     limits = BodyLimits(body=settings.gateway.body_limit_bytes, logs=settings.logs_max_payload_bytes)
-    gateway = Gateway(services, schemas, touch_seconds=touch_seconds)
+    gateway = Gateway(services, schemas, live=data, touch_seconds=touch_seconds)
+    sockets = Sockets(Operations(gateway), settings.live)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with gateway.running():
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(path, endpoint) for path, endpoint in beside.items()),
+            WebSocketRoute("/{path:path}", sockets.serve),
             Mount("", app=Edge(settings.gateway, gateway, limits=limits)),
         ],
         lifespan=lifespan,
     )
+    app.state.leave = sockets.leave
+    return app
 
 
 class Gateway:
     """Answers operations by asking the upstreams."""
 
     def __init__(
-        self, services: Mapping[Owner, GraphQLService], schemas: Schemas, *, touch_seconds: float = TOUCH_SECONDS
+        self,
+        services: Mapping[Owner, GraphQLService],
+        schemas: Schemas,
+        *,
+        live: LiveService,
+        touch_seconds: float = TOUCH_SECONDS,
     ) -> None:
         self._touch_seconds = touch_seconds
         self._services = services
+        self._live = live
         self._schemas = schemas
         self._away: set[Owner] = set()
 
@@ -129,7 +155,7 @@ class Gateway:
         if reading and not plan.reads:
             raise Refusal.plain("GET supports only queries.", status=405, headers=[("allow", "POST")])
         check(plan.variables, request.variables)
-        if not plan.steps:
+        if plan.kind is OperationType.SUBSCRIPTION or not plan.steps:
             return _nothing(plan)
         if plan.whole is not None:
             response = await self._attempt(plan, plan.steps[0], request, unchanged=True)
@@ -142,6 +168,23 @@ class Gateway:
             return GraphQLResponse(body=merge(plan.fields, [first]))
         answers = await self._take(documents, introspector, plan, request)
         return GraphQLResponse(body=merge(plan.fields, answers))
+
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
+        """Follow a subscription, and answer what is none.
+
+        Returns:
+            How to end it; or the answer, also of a subscription that its owner refuses.
+
+        Raises:
+            Refusal: nothing was executed.
+        """
+        documents, _ = await self._schemas.current()
+        plan = await self._plan(documents, request)
+        if plan.kind is not OperationType.SUBSCRIPTION:
+            return await self.answer(request)
+        check(plan.variables, request.variables)
+        (step,) = plan.steps  # validation saw to it that there is one root field
+        return await follow(self._live, step, _used(step, request), watcher)
 
     async def ready(self) -> dict[str, bool]:
         """Ask each upstream for a sign of life; return which of them answered, by name."""
@@ -255,8 +298,8 @@ def _used(step: Step, request: GraphQLRequest) -> dict[str, object]:
 
 
 def _nothing(plan: Plan) -> GraphQLResponse:
-    """Answer an operation that asks for nothing, or for a subscription (data-api.md §3.2: visible but dead)."""
+    """Answer an operation that asks for nothing, or for what goes over a WebSocket only (data-api.md §3.2)."""
     if not plan.fields:
         return GraphQLResponse(body=b'{"data":{}}')
-    answer = failed(plan.fields, "Subscriptions are not available over HTTP.", INTERNAL)
+    answer = failed(plan.fields, _NOT_OVER_HTTP, INTERNAL)
     return GraphQLResponse(body=json.dumps({"errors": list(answer.errors.values()), "data": None}).encode())

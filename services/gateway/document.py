@@ -115,7 +115,7 @@ class Documents:
             raise Refusal.of([problem], VALIDATION_FAILED)
         kind = operation.operation
         fields = root_fields(self.stitched, operation, fragments)
-        steps = () if kind is OperationType.SUBSCRIPTION else split(operation, fragments, fields)
+        steps = split(operation, fragments, fields)
         alone = len(document.definitions) == 1 + len(fragments) and not opens_fragments(operation)
         return Plan(
             kind=kind,

@@ -51,7 +51,8 @@ def stitch(data: Introspection, actions: Introspection) -> StitchedSchema:
     """Unite two schemas.
 
     Root fields are united; where both have a field of one name the action wins completely (arguments, type, owner).
-    So do other types of one name. Directives other than include, skip and deprecated are dropped.
+    So do other types of one name. Only data has subscriptions. Directives other than include, skip and deprecated are
+    dropped.
 
     Raises:
         ValueError, TypeError, KeyError: an introspection result is incomplete or the united schema is not valid.
@@ -67,6 +68,8 @@ def stitch(data: Introspection, actions: Introspection) -> StitchedSchema:
             if upstream.get(role) is None:
                 continue
             root = members.pop(name)
+            if kind is OperationType.SUBSCRIPTION and owner is not Owner.DATA:
+                continue
             for field in root["fields"]:
                 roots.setdefault(kind, {})[field["name"]] = field
                 owners.setdefault(kind, {})[field["name"]] = owner

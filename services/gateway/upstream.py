@@ -14,11 +14,12 @@ from urllib.parse import unquote, urlsplit
 import httptools
 
 from server_core.errors import ConfigError, ServerError, Unavailable
-from server_core.wire import GraphQLRequest, GraphQLResponse
+from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
+from services.gateway.live_upstream import LiveUpstream
 
 
 class HttpUpstream:
-    """A GraphQLService behind a URL, over a pool of kept connections.
+    """A LiveService behind a URL, over a pool of kept connections.
 
     A request is sent a second time only if the first cannot have had an effect: its connection was never opened, or
     it only reads and a reused connection broke before a byte of the answer came.
@@ -29,8 +30,12 @@ class HttpUpstream:
         connections: most requests in flight; others wait.
         connect_timeout: seconds to wait for a connection, or for a place in the pool.
         answer_timeout: seconds to wait for an answer.
+        operations_per_socket: most subscriptions on one WebSocket to the service.
         idle_seconds: a connection unused for longer is not used again; must be less than the service keeps it open,
             so that it does not close under a mutation.
+
+    Attributes:
+        live: the subscriptions.
 
     Raises:
         ConfigError: the URL cannot be used.
@@ -42,6 +47,7 @@ class HttpUpstream:
         *,
         name: str = "upstream",
         connections: int = 64,
+        operations_per_socket: int = 100,
         connect_timeout: float = 5.0,
         answer_timeout: float = 60.0,
         idle_seconds: float = 2.0,
@@ -62,6 +68,12 @@ class HttpUpstream:
         self._host = parts.hostname
         self._port = port or (443 if parts.scheme == "https" else 80)
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
+        self.live = LiveUpstream(
+            parts._replace(scheme="wss" if self._ssl else "ws").geturl(),
+            name=name,
+            per_line=operations_per_socket,
+            connect_timeout=connect_timeout,
+        )
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         head = [f"POST {target} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}"]
         if parts.username is not None:
@@ -73,9 +85,14 @@ class HttpUpstream:
         """Do nothing: connections are opened when they are needed."""
 
     async def stop(self) -> None:
-        """Close the kept connections."""
+        """Close the kept connections, and end the subscriptions."""
+        await self.live.stop()
         while self._idle:
             self._idle.pop().close()
+
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> End:
+        """Begin a subscription, or join those who asked for the same; return how to end it."""
+        return self.live.subscribe(request, watcher)
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Send one operation and wait for its answer, whatever its status.

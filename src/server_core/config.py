@@ -132,28 +132,34 @@ class DataSettings:
         10_000, "Most fields that one operation selects, fragments counted where spread.", least=1
     )
     document_limit_bytes: int = _setting(2 * 1024 * 1024, "Longest document, without its variables.", least=1)
-    live_min_interval_seconds: float = _setting(
+    mutations: bool = _setting(
+        False, "Offer `insert_*`, `update_*` and `delete_*` on the tables too (up to `pool_size` more connections)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """Subscriptions, and the WebSockets of gateway and data API."""
+
+    min_interval_seconds: float = _setting(
         0.1, "A subscription is answered anew at most this often, however much changes.", least=0
     )
-    live_poll_interval_seconds: float = _setting(
+    poll_interval_seconds: float = _setting(
         1.0,
         "Pause between looks at what a subscription reads where Postgres tells of no changes (views, functions …).",
         least=0.01,
     )
-    live_keep_alive_seconds: float = _setting(
+    keep_alive_seconds: float = _setting(
         10.0, "Pause between two messages that show that a WebSocket is alive.", least=0.01
     )
-    live_init_timeout_seconds: float = _setting(
+    init_timeout_seconds: float = _setting(
         10.0, "A WebSocket on which a client does not begin within this time is closed.", least=0.01
     )
-    live_send_timeout_seconds: float = _setting(
+    send_timeout_seconds: float = _setting(
         30.0, "A WebSocket whose client does not read for so long is closed.", least=0.01
     )
-    live_max_sockets: int = _setting(1000, "Most WebSockets open at a time.", least=0)
-    live_max_operations_per_socket: int = _setting(100, "Most subscriptions and requests open on one of them.", least=1)
-    mutations: bool = _setting(
-        False, "Offer `insert_*`, `update_*` and `delete_*` on the tables too (up to `pool_size` more connections)."
-    )
+    max_sockets: int = _setting(1000, "Most WebSockets one service keeps open at a time.", least=0)
+    max_operations_per_socket: int = _setting(100, "Most subscriptions and requests open on one of them.", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,6 +347,7 @@ class Settings:
     api: ApiSettings = field(default_factory=ApiSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     data: DataSettings = field(default_factory=DataSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
     graphql: GraphQLSettings = field(default_factory=GraphQLSettings)
     towel: TowelSettings = field(default_factory=TowelSettings)
     removal: RemovalSettings = field(default_factory=RemovalSettings)

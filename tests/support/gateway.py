@@ -9,7 +9,7 @@ import httpx
 
 from server_core.config import GatewaySettings, Settings
 from server_core.errors import InvalidInput, UniquenessViolation
-from server_core.wire import GraphQLService
+from server_core.wire import GraphQLService, LiveService
 from services.gateway.app import create_app
 from tests.support.upstreams import ACTIONS_SDL, DATA_SDL, SchemaService, Witness
 
@@ -86,7 +86,7 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    data: GraphQLService | None = None,
+    data: LiveService | None = None,
     actions: GraphQLService | None = None,
     *,
     retry_seconds: float = 3.0,

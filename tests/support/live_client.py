@@ -1,4 +1,4 @@
-"""A WebSocket client of the data API for tests: speaks both sub-protocols, waits for messages and never sleeps.
+"""A WebSocket client of gateway and data API for tests: speaks both sub-protocols, waits for messages and never sleeps.
 
 async with talking(url, LEGACY) as client:
     await client.begin("1", "subscription { flow { name } }")
@@ -43,9 +43,9 @@ class Client:
         """Send a message: a text or bytes as they are, all else as JSON."""
         await self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
-    async def init(self) -> None:
+    async def init(self, parameters: object = None) -> None:
         """Begin as the protocol wants it."""
-        await self.send({"type": "connection_init"})
+        await self.send({"type": "connection_init", "payload": parameters})
         assert await self.message() == {"type": "connection_ack"}
 
     async def begin(self, id: str, query: str, variables: dict[str, Any] | None = None) -> None:
@@ -57,13 +57,17 @@ class Client:
         """End an operation."""
         await self.send({"id": id, "type": "complete" if self.protocol == TRANSPORT else "stop"})
 
-    async def message(self) -> Any:
-        """Return the next message that is not a sign of life."""
+    async def text(self) -> str:
+        """Return the text of the next message that is not a sign of life."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                document = json.loads(await self.socket.recv())
-                if document["type"] not in _NOISE:
-                    return document
+                text = await self.socket.recv(decode=True)
+                if json.loads(text)["type"] not in _NOISE:
+                    return text
+
+    async def message(self) -> Any:
+        """Return the next message that is not a sign of life."""
+        return json.loads(await self.text())
 
     async def data(self, id: str = "1") -> Any:
         """Return the `data` of the next message, which must be a result of this operation."""
@@ -73,16 +77,29 @@ class Client:
         assert list(message["payload"]) == ["data"], message
         return message["payload"]["data"]
 
-    async def error(self, id: str = "1") -> Any:
-        """Return the error in the next message, which must end this operation."""
+    async def errors(self, id: str = "1") -> list[Any]:
+        """Return the errors in the next message, which must end this operation."""
         message = await self.message()
         assert (message["id"], message["type"]) == (id, "error"), message
         payload = message["payload"]
         if self.protocol == TRANSPORT:
-            assert len(payload) == 1
-            payload = payload[0]
-        assert set(payload) == {"extensions", "message"}
-        return payload
+            assert isinstance(payload, list)
+            return payload
+        several: list[Any] = payload.get("errors", [payload])
+        return several
+
+    async def error(self, id: str = "1") -> Any:
+        """Return the one error in the next message, which must end this operation."""
+        (error,) = await self.errors(id)
+        return error
+
+    async def answer(self, query: str, variables: dict[str, Any] | None = None, id: str = "q") -> Any:
+        """Have an operation answered and return the whole answer: `data`, and `errors` if there are any."""
+        await self.begin(id, query, variables)
+        message = await self.message()
+        assert message["type"] == ("next" if self.protocol == TRANSPORT else "data"), message
+        assert await self.message() == {"type": "complete", "id": id}
+        return message["payload"]
 
     async def closed(self) -> tuple[int, str]:
         """Return code and reason of the close that follows, whatever comes before it."""

@@ -8,8 +8,10 @@ from typing import Any
 
 import uvicorn
 
+from server_core.serving import WEBSOCKETS, Server
 
-class _Quiet(uvicorn.Server):
+
+class _Quiet(Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the test run."""
@@ -24,7 +26,7 @@ async def listening(app: Any, *, at: int = 0) -> AsyncIterator[str]:
         listener.bind(("127.0.0.1", at))
         listener.listen()
         port = listener.getsockname()[1]
-        config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False)
+        config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, **WEBSOCKETS)
         server = _Quiet(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         # A listening socket takes connections before the server accepts them: nobody needs to wait.

@@ -9,7 +9,7 @@ from typing import Any
 from graphql import GraphQLSchema, build_schema, execute, introspection_from_schema, parse, validate
 
 from server_core.errors import ServerError
-from server_core.wire import GraphQLRequest, GraphQLResponse
+from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
 from services.gateway.stitch import Introspection, StitchedSchema, stitch
 
 DATA_SDL = """
@@ -71,7 +71,7 @@ def shown(sdl: str) -> Introspection:
 
 
 class SchemaService:
-    """A GraphQLService over an SDL and resolvers named `Type.field`.
+    """A LiveService over an SDL and resolvers named `Type.field`; subscriptions are told what a test says.
 
     Args:
         sdl: the schema.
@@ -85,6 +85,7 @@ class SchemaService:
     ) -> None:
         self.schema: GraphQLSchema = build_schema(sdl)
         self.requests: list[GraphQLRequest] = []
+        self.followed: dict[Watcher, GraphQLRequest] = {}
         self.running = False
         self._whole = whole
         self._witness = witness
@@ -127,6 +128,18 @@ class SchemaService:
             return _response({"errors": [self._shaped(errors[0])]}, 400)
         return _response({"errors": [self._shaped(error) for error in errors], "data": data}, 200)
 
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
+        """Begin a subscription, unless it does not fit the schema; `followed` holds who is to be told."""
+        problems = validate(self.schema, parse(request.query))
+        if problems:
+            return _response({"errors": [self._shaped(problem) for problem in problems]}, 400)
+        self.followed[watcher] = request
+
+        def end() -> None:
+            self.followed.pop(watcher, None)
+
+        return end
+
     def _shaped(self, error: Any) -> dict[str, Any]:
         cause = error.original_error
         code = cause.code if isinstance(cause, ServerError) else None
@@ -158,6 +171,10 @@ class Overridden:
         if "__schema" in request.query:
             return await self._service.execute(request)
         return self._answer(request)
+
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
+        """Pass a subscription on to the service."""
+        return await self._service.subscribe(request, watcher)
 
 
 def _resolve(resolver: Any) -> Resolver:

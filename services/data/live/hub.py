@@ -10,8 +10,10 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
 from typing import Final
 
+from server_core.graphql_ws.audience import Audience
 from server_core.wire import End, Watcher
 from services.data.catalog.model import QualifiedName
 from services.data.errors import ConnectionFailed, DataError, Unexpected
@@ -121,20 +123,18 @@ class _LiveQuery:
         self._hub = hub
         self._prepared = prepared
         self._forget = forget
-        self._watchers: dict[Watcher, None] = {}
-        self._body: str | None = None
+        self._audience = Audience()
         self._stale = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        # It outlives the request that began it, and answers others: what it logs is not about that one.
+        self._task = asyncio.create_task(self._run(), context=Context())
 
     def add(self, watcher: Watcher) -> None:
         """Tell a further watcher; the result that is known comes at once."""
-        self._watchers[watcher] = None
-        if self._body is not None:
-            watcher.result(self._body)
+        self._audience.add(watcher)
 
     def remove(self, watcher: Watcher) -> None:
         """Tell a watcher no more; without watchers the live query ends."""
-        if self._watchers.pop(watcher, watcher) is None and not self._watchers:
+        if self._audience.remove(watcher):
             self.stop()
 
     def ask(self) -> None:
@@ -143,7 +143,7 @@ class _LiveQuery:
 
     def stop(self) -> None:
         """End, without a word."""
-        self._watchers.clear()
+        self._audience.clear()
         self._task.cancel()
         self._forget()
 
@@ -155,16 +155,13 @@ class _LiveQuery:
             try:
                 body = await self._answer()
             except ConnectionFailed as error:
-                if self._body is None:
+                if self._audience.newest is None:
                     return self._fail(error)
                 await asyncio.sleep(self._hub.retry_interval)
                 continue
             except DataError as error:
                 return self._fail(error)
-            if body != self._body:
-                self._body = body
-                for watcher in self._watchers:
-                    watcher.result(body)
+            self._audience.tell(body)
             # A question that takes long is put as long not again: half of its connection's time stays free.
             await asyncio.sleep(max(self._hub.min_interval, loop.time() - began))
             await self._until_stale()
@@ -188,11 +185,8 @@ class _LiveQuery:
             pass
 
     def _fail(self, error: DataError) -> None:
-        watchers = list(self._watchers)
-        self._watchers.clear()
         self._forget()
-        for watcher in watchers:
-            watcher.ended([error.entry()])
+        self._audience.end([error.entry()])
 
 
 def _key(prepared: Prepared) -> Hashable:

@@ -23,6 +23,7 @@ import uvicorn
 
 from server_core.config import Settings
 from server_core.errors import ConfigError
+from server_core.serving import WEBSOCKETS, Server
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -93,16 +94,18 @@ class Lifetime:
         *,
         settings: Settings,
         keep_alive_seconds: int,
+        message_limit_bytes: int,
         on_ready: Callable[[], None],
     ) -> None:
-        """Answer HTTP on bound sockets until a stop is asked for and the requests in flight are done.
+        """Answer HTTP and WebSockets on bound sockets until a stop is asked for and the requests in flight are done.
 
         The app's lifespan is the caller's to enter, so that what fails in it is an ordinary exception.
         """
         config = uvicorn.Config(
             app,
             http="httptools",
-            ws="websockets-sansio",
+            **WEBSOCKETS,
+            ws_max_size=message_limit_bytes,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -158,7 +161,7 @@ class Lifetime:
         self._leave(0)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Uvicorn without its signal handlers, saying when it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:

@@ -81,6 +81,7 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
             sockets,
             settings=settings,
             keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
+            message_limit_bytes=settings.gateway.body_limit_bytes,
             on_ready=lambda: typer.echo(f"prefect-server {name} is ready at {url_of(sockets)}"),
         )
 

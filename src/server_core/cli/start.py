@@ -70,6 +70,7 @@ async def _start(lifetime: Lifetime, settings: Settings, sockets: list[socket.so
                 sockets,
                 settings=settings,
                 keep_alive_seconds=settings.gateway.keep_alive_seconds,
+                message_limit_bytes=settings.gateway.body_limit_bytes,
                 on_ready=lambda: typer.echo(banner(url_of(sockets), place)),
             ),
             _stop_with(lifetime, loops.stop),

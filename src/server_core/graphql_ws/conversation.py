@@ -6,12 +6,14 @@ Knows the protocol, the service and the outbox, but no socket: whoever can pass 
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
 
+from server_core.activity import activity, current
 from server_core.graphql_ws import protocol as messages
 from server_core.graphql_ws.outbox import Outbox
-from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
+from server_core.wire import NO_HEADERS, End, GraphQLRequest, GraphQLResponse, Watcher, forwarded_headers
 
 
 class Operations(Protocol):
@@ -29,16 +31,26 @@ class Conversation:
         service: who answers.
         outbox: where to put what it is sent.
         most: operations it may have open at a time.
+        headers: the `x-prefect*` headers of its handshake.
 
     Attributes:
         initialised: set when the client has begun as the protocol wants it.
     """
 
-    def __init__(self, protocol: messages.Protocol, service: Operations, outbox: Outbox, *, most: int) -> None:
+    def __init__(
+        self,
+        protocol: messages.Protocol,
+        service: Operations,
+        outbox: Outbox,
+        *,
+        most: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         self._protocol = protocol
         self._service = service
         self._outbox = outbox
         self._most = most
+        self._headers = headers
         self._serial = count()
         self._operations: dict[str, _Operation] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -68,6 +80,20 @@ class Conversation:
         self._closing = True
         self._outbox.put(self._protocol.timed_out())
 
+    async def leave(self) -> None:
+        """Close because the server stops, after the requests that run were answered; nothing more is heard."""
+        self._closing = True
+        for id in [id for id, operation in self._operations.items() if operation.end is not None]:
+            self._forget(id)
+        if self._running:
+            await asyncio.wait(self._running)
+        self.close(messages.GOING_AWAY)
+
+    def close(self, code: int) -> None:
+        """Close after what is still to be sent."""
+        self._closing = True
+        self._outbox.put(messages.Close(code=code, reason=""))
+
     def keep_alive(self) -> None:
         """Show the client that the connection is alive; one such message waits at most."""
         self._outbox.replace("keep-alive", (self._protocol.keep_alive(),))
@@ -89,7 +115,9 @@ class Conversation:
         task.add_done_callback(self._running.discard)
 
     async def _carry_out(self, operation: "_Operation", request: GraphQLRequest) -> None:
-        begun = await self._service.subscribe(request, operation)
+        headers = {**self._headers, **_parameter_headers(self._protocol.parameters)}
+        with activity(**current()):  # what is noted of one operation is not the others'
+            begun = await self._service.subscribe(replace(request, headers=headers), operation)
         if isinstance(begun, GraphQLResponse):
             if self._is_open(operation):
                 self._answer(operation.id, begun.body.decode())
@@ -142,6 +170,16 @@ class Conversation:
             self._outbox.drop(operation.key)
             if operation.end is not None:
                 operation.end()
+
+
+def _parameter_headers(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the `x-prefect*` headers among what a client said when it began: browsers cannot set any on a handshake.
+
+    They stand beside each other, or under `headers` as clients of Hasura are used to.
+    """
+    nested = parameters.get("headers")
+    given = {**nested, **parameters} if isinstance(nested, dict) else parameters
+    return forwarded_headers({name: value for name, value in given.items() if isinstance(value, str)})
 
 
 class _Operation:

@@ -20,6 +20,7 @@ START_FAILED: Final = "start-failed"
 LIMIT_REACHED: Final = "limit-reached"
 
 NORMAL: Final = 1000
+GOING_AWAY: Final = 1001
 INVALID_MESSAGE: Final = 4400
 UNAUTHORIZED: Final = 4401
 NOT_ACCEPTABLE: Final = 4406
@@ -75,16 +76,22 @@ Parts = tuple[str, ...]
 class Protocol(ABC):
     """The state of one connection.
 
+    Args:
+        exact: fractions in variables as Decimal, so that no digit is lost.
+
     Attributes:
         name: as in Sec-WebSocket-Protocol.
         initialised: `connection_init` was acknowledged.
+        parameters: what came with it.
         open: ids of the operations that were begun and have not ended.
     """
 
     name: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool = False) -> None:
         self.initialised = False
+        self.parameters: Mapping[str, Any] = {}
+        self._exact = exact
         self.open: set[str] = set()
 
     def received(self, message: str | bytes) -> Sequence[Step]:
@@ -92,7 +99,7 @@ class Protocol(ABC):
         try:
             if not isinstance(message, str):
                 raise InvalidInput("Messages are text, not binary.")
-            document = loads(message, exact=True)
+            document = loads(message, exact=self._exact)
             if not isinstance(document, dict) or not isinstance(document.get("type"), str):
                 raise InvalidInput("A message is a JSON object with a `type`.")
         except InvalidInput as error:
@@ -108,6 +115,10 @@ class Protocol(ABC):
     def timed_out(self) -> Close:
         """Return what to do with a client that did not begin in time."""
         return Close(code=INIT_TIMEOUT, reason="Connection initialisation timeout")
+
+    def _initialise(self, payload: object) -> None:
+        self.initialised = True
+        self.parameters = payload if isinstance(payload, dict) else {}
 
     @abstractmethod
     def _message(self, type: str, document: Mapping[str, Any]) -> Sequence[Step]: ...
@@ -145,7 +156,7 @@ class TransportProtocol(Protocol):
             case "connection_init" if self.initialised:
                 return [Close(code=TOO_MANY_INITS, reason="Too many initialisation requests")]
             case "connection_init":
-                self.initialised = True
+                self._initialise(payload)
                 return [Say(text=_text("connection_ack"))]
             case "ping":
                 return [Say(text=_text("pong") if payload is None else _text("pong", payload=payload))]
@@ -167,7 +178,7 @@ class TransportProtocol(Protocol):
         if id in self.open:
             return [Close(code=ALREADY_SUBSCRIBED, reason=_short(f"Subscriber for {id} already exists"))]
         try:
-            request = parse_request(payload, exact=True)
+            request = parse_request(payload, exact=self._exact)
         except InvalidInput as error:
             return self._unreadable(error.message)
         self.open.add(id)
@@ -198,7 +209,7 @@ class LegacyProtocol(Protocol):
         id = document.get("id")
         match type:
             case "connection_init":
-                self.initialised = True
+                self._initialise(document.get("payload"))
                 return [Say(text=_text("connection_ack")), Say(text=self.keep_alive())]
             case "connection_terminate":
                 return [Close(code=NORMAL, reason="")]
@@ -221,7 +232,7 @@ class LegacyProtocol(Protocol):
         before: list[Step] = [End(id=id)] if id in self.open else []
         self.open.discard(id)
         try:
-            request = parse_request(payload, exact=True)
+            request = parse_request(payload, exact=self._exact)
         except InvalidInput as error:
             return [*before, Say(text=self._complaint(id, UNEXPECTED_PAYLOAD, error.message))]
         self.open.add(id)
@@ -238,8 +249,8 @@ class LegacyProtocol(Protocol):
         return (f'{{"type":"data","id":{json.dumps(id)},"payload":', body, "}")
 
     def failure(self, id: str, errors: Sequence[Mapping[str, Any]]) -> str:
-        """Return the message that ends an operation; it holds one error."""
-        return _text("error", id=id, payload=errors[0])
+        """Return the message that ends an operation: its error; of several the first, and all under `errors`."""
+        return _text("error", id=id, payload=errors[0] if len(errors) == 1 else {**errors[0], "errors": list(errors)})
 
     def keep_alive(self) -> str:
         """Return the message that shows the connection is alive."""
@@ -250,9 +261,9 @@ PROTOCOLS: Final[tuple[type[Protocol], ...]] = (TransportProtocol, LegacyProtoco
 """The better one first: it is taken when a client offers both."""
 
 
-def negotiate(offered: Sequence[str]) -> Protocol | None:
+def negotiate(offered: Sequence[str], *, exact: bool = False) -> Protocol | None:
     """Return the protocol to speak with a client that offers these, None if we speak none of them."""
-    return next((protocol() for protocol in PROTOCOLS if protocol.name in offered), None)
+    return next((protocol(exact=exact) for protocol in PROTOCOLS if protocol.name in offered), None)
 
 
 def _is_id(value: object) -> bool:

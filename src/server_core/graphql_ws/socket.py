@@ -10,15 +10,19 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from server_core.config import DataSettings
+from server_core.config import LiveSettings
 from server_core.graphql_ws.conversation import Conversation, Operations
 from server_core.graphql_ws.outbox import Outbox
-from server_core.graphql_ws.protocol import NOT_ACCEPTABLE, negotiate
+from server_core.graphql_ws.protocol import GOING_AWAY, NOT_ACCEPTABLE, negotiate
+from server_core.wire import forwarded_headers
 
 logger = logging.getLogger(__name__)
 
 TRY_AGAIN_LATER: Final = 1013
 """RFC 6455 registry: the server has no room for now."""
+
+LEAVE_SECONDS: Final = 1.0
+"""How long requests on sockets may still take when the server stops, and clients to take their answers."""
 
 
 class Sockets:
@@ -26,47 +30,80 @@ class Sockets:
 
     Args:
         service: who answers.
-        settings: limits and times, the `live_` ones.
+        settings: limits and times.
+        exact: fractions in variables as Decimal, for a service that writes none of them as JSON.
     """
 
-    def __init__(self, service: Operations, settings: DataSettings) -> None:
+    def __init__(self, service: Operations, settings: LiveSettings, *, exact: bool = False) -> None:
         self._service = service
         self._settings = settings
-        self._open = 0
+        self._exact = exact
+        self._conversations: set[Conversation] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._leaving = False
+
+    @property
+    def open(self) -> int:
+        """How many clients there are."""
+        return len(self._conversations)
 
     async def serve(self, websocket: WebSocket) -> None:
-        """Talk to one client until it leaves, breaks the protocol or does not read."""
-        protocol = negotiate(websocket.scope["subprotocols"])
+        """Talk to one client until it leaves, breaks the protocol or does not read, or the server stops."""
+        protocol = negotiate(websocket.scope["subprotocols"], exact=self._exact)
         if protocol is None:
             await websocket.accept()
             await websocket.close(NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
         await websocket.accept(protocol.name)
-        if self._open >= self._settings.live_max_sockets:
+        if self._leaving:
+            await websocket.close(GOING_AWAY)
+            return
+        if self.open >= self._settings.max_sockets:
             await websocket.close(TRY_AGAIN_LATER, "Too many connections")
             return
-        outbox = Outbox(websocket.send_text, websocket.close, timeout=self._settings.live_send_timeout_seconds)
-        conversation = Conversation(protocol, self._service, outbox, most=self._settings.live_max_operations_per_socket)
-        self._open += 1
+        outbox = Outbox(websocket.send_text, websocket.close, timeout=self._settings.send_timeout_seconds)
+        conversation = Conversation(
+            protocol,
+            self._service,
+            outbox,
+            most=self._settings.max_operations_per_socket,
+            headers=forwarded_headers(websocket.headers),
+        )
+        self._conversations.add(conversation)
+        self._empty.clear()
         try:
-            await _first_done(_read(websocket, conversation, outbox), outbox.run(), self._watch_clock(conversation))
+            await first_done(_read(websocket, conversation, outbox), outbox.run(), self._watch_clock(conversation))
         except TimeoutError:
             logger.warning("a WebSocket client does not read, its connection is closed")
         except WebSocketDisconnect:
             pass
         finally:
-            self._open -= 1
             conversation.stop()
+            self._conversations.discard(conversation)
+            if not self._conversations:
+                self._empty.set()
+
+    async def leave(self) -> None:
+        """Say good-bye to all clients, after the requests that run were answered; returns within LEAVE_SECONDS."""
+        self._leaving = True
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await asyncio.gather(*(conversation.leave() for conversation in self._conversations))
+                await self._empty.wait()
+        except TimeoutError:
+            for conversation in self._conversations:
+                conversation.close(GOING_AWAY)
 
     async def _watch_clock(self, conversation: Conversation) -> None:
         try:
-            async with asyncio.timeout(self._settings.live_init_timeout_seconds):
+            async with asyncio.timeout(self._settings.init_timeout_seconds):
                 await conversation.initialised.wait()
         except TimeoutError:
             conversation.late()
             await asyncio.Event().wait()  # the writer ends it
         while True:
-            await asyncio.sleep(self._settings.live_keep_alive_seconds)
+            await asyncio.sleep(self._settings.keep_alive_seconds)
             conversation.keep_alive()
 
 
@@ -80,7 +117,7 @@ async def _read(websocket: WebSocket, conversation: Conversation, outbox: Outbox
         await outbox.room()
 
 
-async def _first_done(*work: Coroutine[Any, Any, None]) -> None:
+async def first_done(*work: Coroutine[Any, Any, None]) -> None:
     """Run all, return when one is done and raise what it raises; the others are cancelled."""
     tasks = [asyncio.create_task(each) for each in work]
     try:

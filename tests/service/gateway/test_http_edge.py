@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server_core.wire import GraphQLRequest, GraphQLResponse
+from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
 from services.gateway.edge import DRAIN_BYTES
 from tests.support.gateway import Served, actions_service, data_service, served
 
@@ -105,6 +105,10 @@ class Late:
             raise ConnectionRefusedError("nobody there")
         response: GraphQLResponse = await self._service.execute(request)
         return response
+
+    async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
+        begun: GraphQLResponse | End = await self._service.subscribe(request, watcher)
+        return begun
 
 
 async def test_before_the_schema_is_known() -> None:

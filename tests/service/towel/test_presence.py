@@ -22,6 +22,7 @@ from services.towel.loops.zombie_killer import ZombieKiller
 from services.towel.runner import Runner
 from tests.service.towel.test_runner import NOW, SilenceProbe, Time, lease_database
 from tests.support.factories import Flow, insert_task_run_state
+from tests.support.gateway import data_service
 from tests.support.rows import execute, fetch_all, fetch_one, make_flow, make_flow_run, task_runs_of
 from tests.support.waiting import wait_until
 
@@ -177,7 +178,7 @@ async def test_the_gateway_shows_that_clients_can_come_in(context: ActionContext
             asked.append(request.query)
             return await actions.execute(request)
 
-    app = create_app(settings, data=actions, actions=Heard(settings, database_url), touch_seconds=0.01)
+    app = create_app(settings, data=data_service(), actions=Heard(settings, database_url), touch_seconds=0.01)
     async with app.router.lifespan_context(app):
         await wait_until(lambda: asked.count(GATEWAY_SIGN) >= 2, seconds=20, what="two signs of the gateway")
         await wait_until(lambda: reachable_since(context), seconds=20, what="a note")

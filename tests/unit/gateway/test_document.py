@@ -180,10 +180,13 @@ def test_huge_documents_are_not_remembered() -> None:
     assert memory.known(text, None) is None
 
 
-def test_a_subscription_has_no_steps() -> None:
-    plan = planned("subscription { flow { id } }")
+def test_a_subscription_has_one_step() -> None:
+    plan = planned("subscription($id: uuid!) { a: flow_by_pk(id: $id) { ...f } } fragment f on flow { id }")
     assert plan.kind is OperationType.SUBSCRIPTION
-    assert plan.steps == ()
+    (step,) = plan.steps
+    assert step.owner is Owner.DATA
+    assert [field.key for field in step.fields] == ["a"]
+    assert step.variables == {"id"}
 
 
 def test_a_step_can_be_divided_further() -> None:

@@ -156,7 +156,9 @@ def test_what_the_server_sends(protocol: Protocol, result: dict[str, str], failu
     assert protocol.timed_out() == Close(code=4408, reason="Connection initialisation timeout")
 
 
-@pytest.mark.parametrize(("protocol", "type"), [(TransportProtocol(), "subscribe"), (LegacyProtocol(), "start")])
+@pytest.mark.parametrize(
+    ("protocol", "type"), [(TransportProtocol(exact=True), "subscribe"), (LegacyProtocol(exact=True), "start")]
+)
 def test_fractions_keep_every_digit(protocol: Protocol, type: str) -> None:
     payload = '{"query":"{ a }","variables":{"x":0.1234567890123456789012345}}'
     [begun] = told(protocol, [INIT, f'{{"type":"{type}","id":"1","payload":{payload}}}'])
@@ -185,3 +187,23 @@ def test_the_newer_protocol_is_preferred() -> None:
     assert isinstance(negotiate(["graphql-ws", "graphql-transport-ws"]), TransportProtocol)
     assert isinstance(negotiate(["x", "graphql-ws"]), LegacyProtocol)
     assert negotiate([]) is None
+
+
+@pytest.mark.parametrize("protocol", [TransportProtocol(), LegacyProtocol()])
+def test_what_comes_with_the_beginning_is_kept(protocol: Protocol) -> None:
+    told(protocol, ['{"type":"connection_init","payload":{"a":1}}'])
+    assert protocol.parameters == {"a": 1}
+
+
+def test_the_older_protocol_takes_any_beginning() -> None:
+    protocol = LegacyProtocol()
+    told(protocol, ['{"type":"connection_init","payload":[1]}'])
+    assert protocol.initialised
+    assert protocol.parameters == {}
+
+
+def test_several_errors() -> None:
+    """The older protocol has room for one; its client reads all of them where they stand under `errors`."""
+    entries = [ENTRY, {**ENTRY, "message": "another"}]
+    assert json.loads(TransportProtocol().failure("1", entries))["payload"] == entries
+    assert json.loads(LegacyProtocol().failure("1", entries))["payload"] == {**ENTRY, "errors": entries}

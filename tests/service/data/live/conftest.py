@@ -1,17 +1,17 @@
 """The data API with live queries under a real uvicorn, on a database that tests write to.
 
-serving     start one with settings of its own: `async with serving(live_max_sockets=1) as served: …`
+serving     start one with settings of its own: `async with serving(max_sockets=1) as served: …`
 served      one that never polls: what arrives was told by a notification
 """
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from server_core.config import Settings
+from server_core.config import DataSettings, LiveSettings, Settings
 from services.data.app import DataService, create_app, create_service
 from services.data.catalog.model import QualifiedName
 from tests.support.servers import listening
@@ -39,13 +39,13 @@ Serving = Callable[..., AbstractAsyncContextManager[Served]]
 
 @pytest.fixture
 def serving(database_url: str) -> Serving:
-    """Start a data API on the test's database, with these of DataSettings."""
+    """Start a data API on the test's database, with these of LiveSettings, and of DataSettings under `data`."""
 
     @asynccontextmanager
-    async def serve(**options: Any) -> AsyncIterator[Served]:
-        given = {"live_poll_interval_seconds": NEVER, "live_min_interval_seconds": 0.0, **options}
-        settings = Settings()
-        service = create_service(replace(settings, data=replace(settings.data, **given)), database_url)
+    async def serve(data: DataSettings | None = None, **options: Any) -> AsyncIterator[Served]:
+        given = {"poll_interval_seconds": NEVER, "min_interval_seconds": 0.0, **options}
+        settings = Settings(data=data or DataSettings(), live=LiveSettings(**given))
+        service = create_service(settings, database_url)
         async with listening(create_app(service)) as url:
             yield Served(url=url, service=service)
 

@@ -100,7 +100,7 @@ async def test_a_table_without_the_trigger_is_polled(serving: Serving, database:
     async with connected(database_url) as connection:
         await connection.execute("ALTER TABLE project DISABLE TRIGGER notify_live_queries")
     try:
-        async with serving(live_poll_interval_seconds=0.05) as served, talking(served.url) as client:
+        async with serving(poll_interval_seconds=0.05) as served, talking(served.url) as client:
             await client.begin("1", PROJECTS)
             await client.data()
             await client.begin("2", "subscription { tenant { name } }")
@@ -117,7 +117,7 @@ async def test_a_function_is_polled(serving: Serving, database: Database) -> Non
     async with database.transaction() as session:
         flow = await make_flow(session, tasks=2)
     query = "subscription ($a: _uuid) { utility_downstream_tasks(args: {start_task_ids: $a}) { depth } }"
-    async with serving(live_poll_interval_seconds=0.05) as served, talking(served.url) as client:
+    async with serving(poll_interval_seconds=0.05) as served, talking(served.url) as client:
         await client.begin("1", query, {"a": f"{{{flow.task_ids[0]}}}"})
         assert await client.data() == {"utility_downstream_tasks": [{"depth": 0}]}
         async with database.transaction() as session:
@@ -132,7 +132,7 @@ async def test_a_function_is_polled(serving: Serving, database: Database) -> Non
 async def test_a_table_that_is_written_to_all_the_time_is_polled_for_a_while(
     serving: Serving, database: Database
 ) -> None:
-    async with serving(live_poll_interval_seconds=0.05) as served, talking(served.url) as client:
+    async with serving(poll_interval_seconds=0.05) as served, talking(served.url) as client:
         await client.begin("1", COUNT)
         await client.data()
         await served.covered("project")

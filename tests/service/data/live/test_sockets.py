@@ -82,13 +82,13 @@ async def test_the_older_protocol_complains_and_goes_on(served: Served) -> None:
 
 @pytest.mark.parametrize("protocol", BOTH)
 async def test_who_does_not_begin_is_cut_off(serving: Serving, protocol: str) -> None:
-    async with serving(live_init_timeout_seconds=0.05) as served, connected_to(served.url, protocol) as client:
+    async with serving(init_timeout_seconds=0.05) as served, connected_to(served.url, protocol) as client:
         assert await client.closed() == (4408, "Connection initialisation timeout")
 
 
 @pytest.mark.parametrize(("protocol", "sign"), [(TRANSPORT, {"type": "ping"}), (LEGACY, {"type": "ka"})])
 async def test_signs_of_life(serving: Serving, protocol: str, sign: object) -> None:
-    async with serving(live_keep_alive_seconds=0.02) as served, talking(served.url, protocol) as client:
+    async with serving(keep_alive_seconds=0.02) as served, talking(served.url, protocol) as client:
         for _ in range(3):
             assert json.loads(await client.socket.recv()) == sign
 
@@ -103,7 +103,7 @@ async def test_pings_are_answered(served: Served) -> None:
 
 
 async def test_operations_of_one_socket_are_limited(serving: Serving) -> None:
-    async with serving(live_max_operations_per_socket=2) as served, talking(served.url) as client:
+    async with serving(max_operations_per_socket=2) as served, talking(served.url) as client:
         for id in ("1", "2"):
             await client.begin(id, PROJECTS)
             await client.data(id)
@@ -115,13 +115,13 @@ async def test_operations_of_one_socket_are_limited(serving: Serving) -> None:
 
 
 async def test_sockets_are_limited(serving: Serving) -> None:
-    async with serving(live_max_sockets=1) as served:
+    async with serving(max_sockets=1) as served:
         async with talking(served.url) as first:
             async with connected_to(served.url, TRANSPORT) as second:
                 assert await second.closed() == (1013, "Too many connections")
             await first.begin("1", PROJECTS)
             await first.data()
-        await wait_until(lambda: served.service.sockets._open == 0, seconds=20, what="room for a socket")
+        await wait_until(lambda: served.service.sockets.open == 0, seconds=20, what="room for a socket")
         async with talking(served.url):
             pass
 
@@ -149,7 +149,7 @@ async def test_a_slow_reader_holds_up_nobody_and_gets_the_newest(served: Served,
 
 async def test_who_never_reads_is_cut_off(serving: Serving, database: Database) -> None:
     async with (
-        serving(live_send_timeout_seconds=0.5) as served,
+        serving(send_timeout_seconds=0.5) as served,
         talking(served.url, **narrow(served.url)) as dead,
         talking(served.url, max_size=None) as quick,
     ):
@@ -159,7 +159,7 @@ async def test_who_never_reads_is_cut_off(serving: Serving, database: Database) 
         for number in range(5):
             await add(database, str(number), description="x" * 1_000_000)
             await quick.data()
-        await wait_until(lambda: served.service.sockets._open == 1, seconds=20, what="the end of the one")
+        await wait_until(lambda: served.service.sockets.open == 1, seconds=20, what="the end of the one")
         await quick.end("1")
         await wait_until(lambda: not served.service._hub.tables(), seconds=20, what="the end of the live query")
         dead.socket.transport.abort()
@@ -173,5 +173,5 @@ async def test_a_server_that_stops_says_so(serving: Serving) -> None:
         await client.data()
         closing = asyncio.create_task(client.closed())
         await server.aclose()
-        assert (await closing)[0] == 1012
+        assert (await closing)[0] == 1001
         assert not served.service._hub.tables()
