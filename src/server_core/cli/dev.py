@@ -1,20 +1,17 @@
 """`prefect-server dev`: the database alone, and the services as processes, for people who work on the server."""
 
-import asyncio
 import os
-import shutil
-import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from server_core.cli.assemble import NEED_DATABASE, SERVICES, loop_names
-from server_core.cli.embedded import start_embedded
+from server_core.cli.infrastructure import DEFAULT_PORT, Wanted
+from server_core.cli.infrastructure import infrastructure as run_infrastructure
 from server_core.cli.lifetime import Lifetime, run
-from server_core.cli.readiness import database_url, prepare
+from server_core.cli.readiness import database_url
 from server_core.cli.reload import changes, source_tree
 from server_core.cli.supervisor import Run, Supervisor
 from server_core.config import Settings
@@ -22,10 +19,6 @@ from server_core.config_loader import load_settings
 from server_core.config_values import environment_name
 from server_core.errors import ConfigError
 from server_core.observe import configure_logging
-
-COMPOSE_FILE = "docker-compose.yml"
-COMPOSE_DSN = "postgresql://prefect:prefect@localhost:5432/prefect_server"
-"""The Postgres of our docker-compose.yml, as it is published on this machine."""
 
 ALIASES = {"apollo": "gateway", "hasura": "data"}
 """Names of the legacy services that ours replace."""
@@ -38,14 +31,26 @@ def infrastructure(
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Run the embedded Postgres even where there is a Docker engine.")
     ] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine. [default: 5432]")] = DEFAULT_PORT,
+    skip_upgrade: Annotated[
+        bool, typer.Option("--skip-upgrade", help="Leave the schema as it is: `prefect-server database upgrade`.")
+    ] = False,
+    skip_pull: Annotated[bool, typer.Option("--skip-pull", help="Use the image that is here.")] = False,
+    tag: Annotated[
+        str | None, typer.Option("-t", "--tag", help="Tag of the image of Postgres. [default: as docker-compose.yml]")
+    ] = None,
 ) -> None:
     """Run Postgres alone, upgraded, in the foreground until Ctrl-C.
 
-    It is the one of docker-compose.yml in the current folder where a Docker engine answers, else the embedded one.
+    It is the one of docker-compose.yml where a Docker engine answers, else the embedded one. Both listen on 127.0.0.1
+    and are stopped at the end; what they stored stays. `prefect-server dev services` and the other commands find it by
+    themselves. POSTGRES_USER and POSTGRES_PASSWORD set who may connect; without a password the embedded one gets its
+    own, which it prints.
     """
     settings = load_settings()
     configure_logging(settings.logging)
-    run(lambda lifetime: _infrastructure(lifetime, settings, embedded))
+    wanted = Wanted(port=port, embedded=embedded, skip_upgrade=skip_upgrade, skip_pull=skip_pull, tag=tag)
+    run(lambda lifetime: run_infrastructure(lifetime, settings, wanted))
 
 
 @app.command()
@@ -108,50 +113,6 @@ def _names(given: Sequence[str], loops: Sequence[str]) -> set[str]:
         known = f"{', '.join((*SERVICES, *ALIASES))}, the loops {', '.join(loops)}"
         raise ConfigError(f"Unknown service {', '.join(unknown)}; the services are {known}.")
     return names
-
-
-async def _infrastructure(lifetime: Lifetime, settings: Settings, embedded: bool) -> None:
-    if not embedded and Path(COMPOSE_FILE).is_file() and await _docker_answers():  # noqa: ASYNC240 - once, at start
-        await _compose(lifetime, settings)
-        return
-    dsn = await start_embedded(lifetime, settings)
-    await lifetime.unless_stopped(prepare(settings, dsn))
-    typer.echo(_said(dsn))
-    await lifetime.stopping.wait()
-
-
-def _said(dsn: str) -> str:
-    return f"Postgres is ready: {dsn}\nStart the services with: prefect-server dev services"
-
-
-async def _docker_answers() -> bool:
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    quiet = asyncio.subprocess.DEVNULL
-    asked = await asyncio.create_subprocess_exec(docker, "info", stdin=quiet, stdout=quiet, stderr=quiet)
-    return await asked.wait() == 0
-
-
-async def _compose(lifetime: Lifetime, settings: Settings) -> None:
-    """Run the composed Postgres; in a session of its own, so that a Ctrl-C reaches it through us, once."""
-    compose = ("docker", "compose", "-f", COMPOSE_FILE)
-    child = await asyncio.create_subprocess_exec(*compose, "up", "postgres", start_new_session=True)
-    ended = asyncio.ensure_future(child.wait())
-    stop = asyncio.ensure_future(lifetime.stopping.wait())
-    ready = asyncio.ensure_future(_say_when_ready(settings, COMPOSE_DSN))
-    await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
-    ready.cancel()
-    stop.cancel()
-    if ended.done():
-        raise ConfigError(f"docker compose ended with exit code {child.returncode}.")
-    child.send_signal(signal.SIGINT)
-    await ended
-
-
-async def _say_when_ready(settings: Settings, dsn: str) -> None:
-    await prepare(settings, dsn)
-    typer.echo(_said(dsn))
 
 
 async def _services(lifetime: Lifetime, settings: Settings, runs: Sequence[Run], *, reload: bool) -> None:

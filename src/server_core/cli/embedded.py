@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from server_core.cli.lifetime import Lifetime
 from server_core.config import Settings
-from server_core.db.embedded import DATABASE, SUPERUSER, EmbeddedPostgres
+from server_core.db.embedded import DATABASE, SUPERUSER, EmbeddedPostgres, TcpAccess
 from server_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -20,15 +20,20 @@ _PORT_LINE, _SOCKETS_LINE = 3, 4
 """Where postmaster.pid says how to connect; the file's format is the same in every Postgres since 9.1."""
 
 
-async def start_embedded(lifetime: Lifetime, settings: Settings) -> str:
-    """Start the embedded Postgres and return its DSN.
+async def start_embedded(lifetime: Lifetime, settings: Settings, tcp: TcpAccess | None = None) -> str:
+    """Start the embedded Postgres and return its DSN, by the socket.
 
     It is stopped however this process ends, and started again if it ends before.
+
+    Args:
+        lifetime: of this process.
+        settings: where its home is.
+        tcp: also listen there; None: on the socket only.
 
     Raises:
         ConfigError: it cannot be started.
     """
-    kept = _Kept(EmbeddedPostgres(settings.home))
+    kept = _Kept(EmbeddedPostgres(settings.home, tcp=tcp))
     lifetime.at_exit.append(kept.stop)
     dsn = await asyncio.to_thread(kept.start)
     lifetime.alongside(_watch(kept))

@@ -52,6 +52,7 @@ class Lifetime:
         self.stopping = asyncio.Event()
         self.at_exit: list[Callable[[], None]] = []
         self._alongside: list[asyncio.Task[None]] = []
+        self._deadline: asyncio.TimerHandle | None = None
 
     def alongside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run endless work beside the main one, for as long as that runs."""
@@ -134,7 +135,7 @@ class Lifetime:
         """Ask for a stop, as SIGTERM does. To be called in the event loop."""
         if not self.stopping.is_set():
             self.stopping.set()
-            asyncio.get_running_loop().call_later(DEADLINE_SECONDS, self._on_deadline)
+            self._deadline = asyncio.get_running_loop().call_later(DEADLINE_SECONDS, self._on_deadline)
 
     def _close(self) -> None:
         # Once more after an impatient second signal: each of these waits for the first call and then does nothing.
@@ -199,6 +200,8 @@ async def _supervise(main: Callable[[Lifetime], Awaitable[None]]) -> None:
     finally:
         for task in lifetime._alongside:
             task.cancel()
+        if lifetime._deadline is not None:  # what is left has its own time
+            lifetime._deadline.cancel()
         await asyncio.to_thread(lifetime._close)
 
 

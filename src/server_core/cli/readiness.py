@@ -18,19 +18,31 @@ from server_core.errors import ConfigError, Unavailable
 logger = logging.getLogger(__name__)
 
 
+INFRASTRUCTURE = "infrastructure.url"
+"""File under `home` in which `dev infrastructure` notes the DSN of what it runs."""
+
+
 def database_url(settings: Settings) -> str:
-    """Return the DSN of a database that somebody else runs: the one that is set, else the embedded one under `home`.
+    """Return the DSN of a database that somebody else runs: the one that is set, else the embedded one under `home`,
+    else the one that `dev infrastructure` has Docker run.
 
     Raises:
-        ConfigError: none is set, and no embedded one is running.
+        ConfigError: none is set, and none is running.
     """
-    dsn = settings.database.connection_url or running_embedded(settings.home)
+    dsn = settings.database.connection_url or running_embedded(settings.home) or _noted(settings)
     if dsn is None:
         raise ConfigError(
             "There is no database: set PREFECT_SERVER__DATABASE__CONNECTION_URL to the URL of a Postgres, or start"
-            f" `prefect-server dev infrastructure`, which runs one in {settings.home}."
+            " `prefect-server dev infrastructure`, which runs one."
         )
     return dsn
+
+
+def _noted(settings: Settings) -> str | None:
+    try:
+        return (settings.home / INFRASTRUCTURE).read_text().strip() or None
+    except OSError:
+        return None
 
 
 async def wait_for_database(settings: Settings, dsn: str) -> None:

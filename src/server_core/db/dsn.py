@@ -1,7 +1,9 @@
 """Database URLs: any spelling people use → the plain libpq-style DSN that asyncpg reads. Called by db and the CLI."""
 
 import re
-from urllib.parse import unquote, urlsplit
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from server_core.errors import ConfigError
 
@@ -68,6 +70,45 @@ def redacted(url: str) -> str:
     credentials, at, place = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
     return f"postgresql://{user}{':***' if colon else ''}{at}{place}"
+
+
+def database_name(url: str) -> str | None:
+    """Return the name of the database of a URL, or None if it names none."""
+    place, _, query = plain_dsn(url).removeprefix("postgresql://").partition("?")
+    name = unquote(place.partition("/")[2])
+    parameters = parse_qs(query)
+    return name or next((parameters[key][-1] for key in ("database", "dbname") if key in parameters), None)
+
+
+def is_local(url: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether every host of a URL is this machine: a unix socket, `localhost` or a loopback address.
+
+    Args:
+        url: of the database.
+        environ: the environment, which names the host where the URL does not (PGHOST, PGHOSTADDR).
+    """
+    place, _, query = plain_dsn(url).removeprefix("postgresql://").partition("?")
+    places = place.partition("/")[0].rpartition("@")[2]
+    hosts = [_host(each) for each in places.split(",") if _host(each)]
+    hosts = hosts or [each for value in parse_qs(query).get("host", []) for each in value.split(",")]
+    hosts = hosts or [each for each in (environ.get("PGHOSTADDR") or environ.get("PGHOST") or "").split(",") if each]
+    return all(map(_is_this_machine, hosts))
+
+
+def _host(place: str) -> str:
+    place = unquote(place)
+    if place.startswith("["):
+        return place[1:].partition("]")[0]
+    return place if place.startswith("/") else place.partition(":")[0]
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.startswith(("/", "@")) or host.lower() in ("localhost", "localhost."):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _parameter(text: str) -> str | None:

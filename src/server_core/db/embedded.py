@@ -6,10 +6,12 @@ database wholly: one lock per folder, its own time limits, stopped by us and by 
     home/postgres.lock    held while the server runs: a second one on the same home is refused
     home/postgres/        data folder; PG_VERSION in it decides which binaries run it
     home/postgres.log     what Postgres says
+    home/postgres.hba     who may connect, where it listens on TCP
 
-Postgres listens on a unix socket only, in the data folder, or below the temporary folder when that path cannot be one
-of a socket. It runs in a session of its own, so a Ctrl-C that reaches our whole process group leaves it alive until we
-are done with it. Postgres refuses to run as root: see db/system_user.py.
+Postgres listens on a unix socket, in the data folder, or below the temporary folder when that path cannot be one of a
+socket; on TCP only where that is asked for, and then it wants a password there. It runs in a session of its own, so a
+Ctrl-C that reaches our whole process group leaves it alive until we are done with it. Postgres refuses to run as root:
+see db/system_user.py.
 """
 
 import fcntl
@@ -25,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -40,7 +43,7 @@ DATABASE = "prefect_server"
 SUPERUSER = "postgres"
 PORT = 5432
 SOCKET_PATH_LIMIT = 100
-"""Longest socket path that every platform takes (macOS: 103 bytes)."""
+"""Longest socket path that every platform takes (macOS: 103 bytes), with a port of four digits."""
 
 _STATUS_LINE = 7
 """Where postmaster.pid says how far the postmaster is; the same in every Postgres since 10."""
@@ -67,18 +70,42 @@ MISSING = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TcpAccess:
+    """Where Postgres listens besides its socket, and for whom.
+
+    Attributes:
+        host: address.
+        port: port; names the socket too.
+        user: the one role that may connect there, with its password.
+    """
+
+    host: str
+    port: int
+    user: str
+
+    @property
+    def rules(self) -> str:
+        """What goes into pg_hba.conf."""
+        user = self.user.replace('"', '""')
+        return f'local all all trust\nhost all "{user}" {self.host}/32 scram-sha-256\n'
+
+
 class EmbeddedPostgres:
     """One Postgres in one folder, owned by this process from start to stop.
 
     Args:
         home: folder that holds the data folder, the lock and the log; made if missing.
         settings: further server settings, over TUNING.
+        tcp: also listen there; None: on the socket only.
     """
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None, tcp: TcpAccess | None = None) -> None:
         self.home = Path(home).expanduser().resolve()
         self.data = self.home / "postgres"
         self.log = self.home / "postgres.log"
+        self._tcp = tcp
+        self._port = PORT if tcp is None else tcp.port
         self._settings = {**TUNING, **(settings or {})}
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -171,7 +198,7 @@ class EmbeddedPostgres:
         sockets = _socket_folder(self.data, user)
         self._launch(binaries, user, sockets)
         self._ensure_database(binaries, sockets)
-        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets), safe='/')}&port={PORT}"
+        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets), safe='/')}&port={self._port}"
 
     def _initialise(self, binaries: Path, user: SystemUser | None) -> None:
         """Make the data folder under another name first, so that an interrupted attempt leaves no half of one."""
@@ -200,8 +227,15 @@ class EmbeddedPostgres:
         Directly and not by pg_ctl, which hands paths to a shell.
         """
         deadline = time.monotonic() + START_SECONDS
-        command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(sockets), "-h", "", "-p", str(PORT)]
-        for name, value in self._settings.items():
+        address, settings = "", dict(self._settings)
+        if self._tcp is not None:
+            address, rules = self._tcp.host, self.home / "postgres.hba"
+            rules.write_text(self._tcp.rules)
+            rules.chmod(0o644)  # Postgres may run as another user
+            settings |= {"hba_file": str(rules), "password_encryption": "scram-sha-256"}
+        command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(sockets)]
+        command += ["-h", address, "-p", str(self._port)]
+        for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         while True:
             with self.log.open("ab") as log:
@@ -236,7 +270,8 @@ class EmbeddedPostgres:
         return (fatal or lines or [f"no answer in {START_SECONDS} seconds"])[0]
 
     def _ensure_database(self, binaries: Path, sockets: Path) -> None:
-        psql = [str(binaries / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(sockets), "-p", str(PORT)]
+        psql = [str(binaries / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(sockets)]
+        psql += ["-p", str(self._port)]
         psql += ["-U", SUPERUSER, "-d", "postgres", "-v", f"wanted={DATABASE}", "-f", "-"]
         script = (
             "SELECT format('CREATE DATABASE %I', :'wanted')"

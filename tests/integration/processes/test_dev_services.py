@@ -101,7 +101,7 @@ async def test_unknown_names_are_refused_with_the_known_ones(machine: Machine) -
 
 async def test_the_legacy_workflow_on_the_dev_database(machine: Machine) -> None:
     """`dev infrastructure`, `database upgrade`, `dev services`: each finds what the one before it runs."""
-    infrastructure = await machine.run("dev", "infrastructure", "--embedded")
+    infrastructure = await machine.run("dev", "infrastructure", "--embedded", "--port", str(free_ports(1)[0]))
     await infrastructure.line("Postgres is ready")
     upgrade = await machine.run("database", "upgrade")
     assert await upgrade.wait() == 0, upgrade.output

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from server_core.cli.assemble import SERVICES
-from server_core.cli.dev import COMPOSE_DSN
+from server_core.cli.infrastructure import DEFAULT_PORT, Account
 from server_core.config_loader import load_settings
 from server_core.config_values import all_settings
 
@@ -55,7 +55,15 @@ def test_the_environment_is_settings_that_reach_each_other(compose: dict[str, An
     assert settings.database.connection_url == "postgresql://prefect:prefect@postgres:5432/prefect_server"
     assert settings.gateway.data_url == f"http://data:{settings.data.port}/v1alpha1/graphql"
     assert settings.gateway.graphql_url == f"http://graphql:{settings.graphql.port}{settings.graphql.path}"
-    assert settings.database.connection_url.replace("@postgres:", "@localhost:") == COMPOSE_DSN
+    published = Account.from_environment({}).dsn(DEFAULT_PORT, "prefect")
+    assert settings.database.connection_url.replace("@postgres:", "@127.0.0.1:") == published
+
+
+def test_dev_infrastructure_sets_what_the_file_reads() -> None:
+    """The tag of --tag, the port of --port, and who may connect."""
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    for name in ("POSTGRES_TAG", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"):
+        assert f"${{{name}:-" in text
 
 
 def test_what_waits_for_something_waits_for_its_health(compose: dict[str, Any]) -> None:

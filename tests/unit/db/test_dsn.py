@@ -2,7 +2,7 @@
 
 import pytest
 
-from server_core.db.dsn import plain_dsn, redacted
+from server_core.db.dsn import database_name, is_local, plain_dsn, redacted
 from server_core.errors import ConfigError
 
 
@@ -77,3 +77,43 @@ def test_an_unencoded_password_is_explained_and_not_shown(secret: str) -> None:
 )
 def test_a_password_is_never_shown(written: str, shown: str) -> None:
     assert redacted(written) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://u:p@h:1/prefect_server", "prefect_server"),
+        ("postgres://u@h/a%2Fb%20%22", 'a/b "'),
+        ("postgresql://u@/d?host=/tmp/x&port=1", "d"),
+        ("postgresql://u@h1:1,h2:2/d", "d"),
+        ("postgresql://u@h?dbname=d", "d"),
+        ("postgresql://u@h", None),
+        ("postgresql://u@h/", None),
+    ],
+)
+def test_the_name_of_the_database(url: str, name: str | None) -> None:
+    assert database_name(url) == name
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "local"),
+    [
+        ("postgresql://u:p@localhost:5432/d", {}, True),
+        ("postgresql://u@127.0.0.2/d", {"PGHOST": "db"}, True),
+        ("postgresql://u@[::1]:1/d", {}, True),
+        ("postgresql://u@/d?host=/var/run/postgresql", {}, True),
+        ("postgresql://u@%2Fvar%2Frun/d", {}, True),
+        ("postgresql:///d", {}, True),
+        ("postgresql:///d", {"PGHOST": "db.example.com"}, False),
+        ("postgresql:///d", {"PGHOST": "/run"}, True),
+        ("postgresql://u:p%40localhost@db/d", {}, False),
+        ("postgresql://u@postgres:5432/d", {}, False),
+        ("postgresql://u@10.0.0.1/d", {}, False),
+        ("postgresql://u@localhost.example.com/d", {}, False),
+        ("postgresql://u@/d?host=db", {}, False),
+        ("postgresql://u@localhost:1,db:2/d", {}, False),
+        ("postgresql://u@127.0.0.1:1,localhost:2/d", {}, True),
+    ],
+)
+def test_only_a_database_of_this_machine_is_local(url: str, environ: dict[str, str], local: bool) -> None:
+    assert is_local(url, environ) is local
