@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -56,14 +56,60 @@ def load_settings(*, environ: Mapping[str, str] = os.environ, user_file: Path | 
     Raises:
         ConfigError: a value cannot be used, or the file cannot be read; the message names the key and where it is from.
     """
+    reading = read_settings(environ=environ, user_file=user_file)
+    for line in reading.unknown:
+        logger.warning("%s", line)
+    if reading.settings is None:
+        raise ConfigError(reading.problems[0])
+    return reading.settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was found where, and what is wrong with it.
+
+    Attributes:
+        settings: the settings; None if there are problems.
+        sources: where each setting comes from, by its key; those that are not here have their default.
+        problems: values that cannot be used, and files that cannot be read; a line each.
+        unknown: names that mean nothing; a line each.
+    """
+
+    settings: Settings | None
+    sources: Mapping[str, str]
+    problems: Sequence[str]
+    unknown: Sequence[str]
+
+
+def read_settings(*, environ: Mapping[str, str] = os.environ, user_file: Path | None = None) -> Reading:
+    """Read the settings of this process, and go on where something is wrong; for those who want to know it all.
+
+    Args:
+        environ: the environment.
+        user_file: as of load_settings.
+    """
     path, must_exist = _user_file(environ, user_file)
-    document = _flatten(_read_toml(path, must_exist=must_exist))
-    _warn_unknown(document, environ, path)
+    try:
+        document = _flatten(_read_toml(path, must_exist=must_exist))
+    except ConfigError as error:
+        return Reading(settings=None, sources={}, problems=[error.message], unknown=[])
     reader = _Reader(environ, document, path)
-    values = {setting.key: reader.value_of(setting) for setting in all_settings()}
-    given = {setting.key for setting in all_settings() if reader.find(setting) is not None}
-    _derive(values, given, reader)
-    return _build(values)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    problems = []
+    for setting in all_settings():
+        given = reader.find(setting)
+        if given is not None:
+            sources[setting.key] = given.source
+        try:
+            values[setting.key] = reader.value_of(setting)
+        except ConfigError as error:
+            problems.append(error.message)
+    unknown = list(_unknown(document, environ, path))
+    if problems:
+        return Reading(settings=None, sources=sources, problems=problems, unknown=unknown)
+    sources |= _derive(values, set(sources), reader)
+    return Reading(settings=_build(values), sources=sources, problems=[], unknown=unknown)
 
 
 class _Reader:
@@ -140,18 +186,25 @@ def _by_key() -> dict[str, Setting]:
     return found
 
 
-def _derive(values: dict[str, Any], given: set[str], reader: _Reader) -> None:
-    """Fill in what follows from other settings."""
+def _derive(values: dict[str, Any], given: set[str], reader: _Reader) -> dict[str, str]:
+    """Fill in what follows from other settings; return from which, by key."""
+    sources = {}
     values["home"] = values["home"].expanduser().absolute()
-    parts = ("host", "port", "name", "username", "password")
-    if values["database.connection_url"] is None and any(f"database.{part}" in given for part in parts):
-        values["database.connection_url"] = compose_dsn(**{part: values[f"database.{part}"] for part in parts})
+    parts = [f"database.{part}" for part in ("host", "port", "name", "username", "password")]
+    if values["database.connection_url"] is None and given.intersection(parts):
+        values["database.connection_url"] = compose_dsn(**{part.partition(".")[2]: values[part] for part in parts})
+        sources["database.connection_url"] = "made of " + ", ".join(part for part in parts if part in given)
     if "gateway.data_url" not in given:
         host = reader.other("hasura.host") or "127.0.0.1"
         values["gateway.data_url"] = f"http://{host}:{values['data.port']}/v1alpha1/graphql"
+        if "data.port" in given or host != "127.0.0.1":
+            sources["gateway.data_url"] = "made of data.port and hasura.host"
     if "gateway.graphql_url" not in given:
         path = "/" + values["graphql.path"].lstrip("/")
         values["gateway.graphql_url"] = f"http://127.0.0.1:{values['graphql.port']}{path}"
+        if given.intersection(("graphql.port", "graphql.path")):
+            sources["gateway.graphql_url"] = "made of graphql.port and graphql.path"
+    return sources
 
 
 def compose_dsn(
@@ -219,16 +272,16 @@ def _flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _warn_unknown(document: Mapping[str, Any], environ: Mapping[str, str], path: Path) -> None:
+def _unknown(document: Mapping[str, Any], environ: Mapping[str, str], path: Path) -> Iterator[str]:
     known = {key for setting in all_settings() for key in (setting.key, *setting.aliases)}
     for key in document:
         if key not in known and key.partition(".")[0] not in TOLERATED:
-            logger.warning("%s: unknown key `%s`%s", path, key, _suggestion(key, known))
+            yield f"{path}: unknown key `{key}`{_suggestion(key, known)}"
     names = {name for setting in all_settings() for name in setting.environment_names}
     tolerated = tuple(environment_name(first) for first in TOLERATED)
     for name in environ:
         if name.startswith(PREFIX) and name not in names and not name.startswith(tolerated):
-            logger.warning("unknown environment variable %s%s", name, _suggestion(name, names))
+            yield f"unknown environment variable {name}{_suggestion(name, names)}"
 
 
 def _suggestion(name: str, known: set[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server_core.cli import database, dev, services, settings, start, tenant
+from server_core.cli import config, database, dev, services, start, tenant
 from server_core.errors import ServerError
 from server_core.observe import server_version
 
@@ -26,7 +26,7 @@ app.command(name="services")(services.services)
 app.add_typer(dev.app, name="dev")
 app.add_typer(database.app, name="database")
 app.add_typer(tenant.app, name="tenant")
-app.command(name="settings")(settings.settings)
+app.add_typer(config.app, name="config")
 
 
 def _print_version(wanted: bool) -> None:

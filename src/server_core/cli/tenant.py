@@ -1,6 +1,8 @@
 """`prefect-server tenant`: what an operator does to tenants by hand."""
 
 import asyncio
+import json
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -12,17 +14,12 @@ from server_core.actions.tenants import create_tenant
 from server_core.cli.readiness import database_url, wait_for_schema
 from server_core.config import Settings
 from server_core.config_loader import load_settings
-from server_core.db.session import Database
+from server_core.db.session import Database, Row
 from server_core.errors import UniquenessViolation
 from server_core.observe import configure_logging
 from server_core.store import tenants as store
 
 app = typer.Typer(help="Tenants.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `create` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -34,6 +31,29 @@ def create(
     settings = load_settings()
     configure_logging(settings.logging)
     typer.echo(asyncio.run(_create(settings, name, slug)))
+
+
+@app.command(name="list")
+def list_tenants(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Print id, slug and name of each tenant, oldest first."""
+    settings = load_settings()
+    configure_logging(settings.logging)
+    tenants = asyncio.run(_list(settings))
+    if as_json:
+        typer.echo(json.dumps([{key: str(each[key]) for key in ("id", "slug", "name")} for each in tenants], indent=2))
+        return
+    width = max((len(each["slug"]) for each in tenants), default=0)
+    for each in tenants:
+        typer.echo(f"{each['id']}  {each['slug']:<{width}}  {each['name']}")
+
+
+async def _list(settings: Settings) -> Sequence[Row]:
+    dsn = database_url(settings)
+    await wait_for_schema(settings, dsn)
+    async with Database(dsn, settings.database) as database, database.read() as session:
+        return await store.fetch_tenants(session)
 
 
 async def _create(settings: Settings, name: str, slug: str | None) -> UUID:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 
 from server_core.db.folders import migrations_folder
 from server_core.db.legacy import BASELINE, REVISIONS
@@ -98,6 +98,25 @@ def head_revisions() -> Revisions:
         legacy=_scripts(LEGACY).get_current_head(),
         additions=_scripts(ADDITIONS).get_current_head(),
     )
+
+
+def pending(found: Revisions, *, until: str = "head") -> list[str]:
+    """Return the revisions that an upgrade would apply to a database, in order, each with what it does.
+
+    Args:
+        found: how far the database is.
+        until: the last of the additions.
+    """
+    legacy = [] if found.legacy == BASELINE else [_described(each) for each in _after(LEGACY, found.legacy, "head")]
+    return legacy + [_described(each) for each in _after(ADDITIONS, found.additions, until)]
+
+
+def _after(name: str, lower: str | None, upper: str) -> list[Script]:
+    return list(reversed(list(_scripts(name).iterate_revisions(upper, lower or "base"))))
+
+
+def _described(script: Script) -> str:
+    return f"{script.revision}: {(script.doc or '').strip().rstrip('.')}"
 
 
 async def found_revisions(connection: "Connection") -> Revisions:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from server_core.db.session import ReadSession, WriteSession
+from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.store.removal import is_kept
 
 
@@ -63,4 +63,11 @@ async def merge_tenant_settings(session: WriteSession, *, tenant_id: UUID, setti
         """,  # noqa: S608 - made of constants
         tenant_id,
         settings,
+    )
+
+
+async def fetch_tenants(session: ReadSession) -> list[Row]:
+    """Return id, slug and name of all tenants but those that are being deleted, oldest first."""
+    return await session.fetch(
+        f"SELECT id, slug, name FROM tenant WHERE {is_kept('tenant.id')} ORDER BY created, id"  # noqa: S608 - constant
     )

@@ -4,13 +4,13 @@ import re
 
 import httpx
 
-from tests.support.processes import Machine, graphql
+from tests.support.processes import Machine, free_ports, graphql
 
 CREATE = "mutation($input: create_project_input!) { create_project(input: $input) { id } }"
 
 
 async def test_four_processes_are_one_server(machine: Machine) -> None:
-    infrastructure = await machine.run("dev", "infrastructure", "--embedded")
+    infrastructure = await machine.run("dev", "infrastructure", "--embedded", "--port", str(free_ports(1)[0]))
     dsn = (await infrastructure.line(r"Postgres is ready: (\S+)"))[1]
     machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": dsn}
     data = await machine.run("services", "data", "--port", "0")
@@ -41,18 +41,16 @@ async def test_a_service_waits_for_the_schema(machine: Machine, empty_database_u
     machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": empty_database_url}
     service = await machine.run("services", "graphql", "--port", "0")
     await service.line("waiting for the schema: .* run `prefect-server database upgrade`")
-    status = await machine.run("database", "status")
-    assert await status.wait() == 1
-    assert "is at revisions none (legacy schema) and none (additions), this release needs" in status.lines[-1]
+    check = await machine.run("database", "check")
+    assert await check.wait() == 1
+    assert check.lines[-1] == "there is no schema"
     upgrade = await machine.run("database", "upgrade")
     assert await upgrade.wait() == 0
     await service.url()
     assert await service.stop() == 0
-    status = await machine.run("database", "status")
-    assert await status.wait() == 0
-    assert re.search(
-        r"ac5747fb571c \(legacy schema\) and \w{12} \(additions\), those of this release", status.lines[-1]
-    )
+    check = await machine.run("database", "check")
+    assert await check.wait() == 0, check.output
+    assert re.search(r"ac5747fb571c \(legacy schema\) and \w{12} \(additions\)", check.lines[-1])
 
 
 async def test_a_service_without_a_database_says_so(machine: Machine) -> None:
@@ -80,6 +78,9 @@ async def test_a_tenant_is_created_once_per_slug(machine: Machine, database_url:
     assert await again.wait() == 0
     assert again.lines == made[0].lines
     assert made[0].lines != made[1].lines
+    listed = await machine.run("tenant", "list")
+    assert await listed.wait() == 0
+    assert {f"{made[0].lines[0]}  my-team  My Team", f"{made[1].lines[0]}  other    Other"} <= set(listed.lines)
     bad = await machine.run("tenant", "create", "x", "--slug", "Not A Slug")
     assert await bad.wait() == 1
     assert "Invalid tenant slug" in bad.lines[-1]

@@ -1,14 +1,10 @@
 """Migrations, models and the contract state the same schema (schema.md §1, §3, §4)."""
 
 import asyncpg
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Index, MetaData
 
-from server_core import models
+from server_core.cli.drift import compare_tables, expected_tables
 from server_core.db.connection import engine
 from server_core.db.migrate import upgrade
-from server_core.db.revisions import VERSION_TABLES
 from tests.service.database.catalog import by_table, describe, expected, of_tables
 from tests.support.cluster import connected
 
@@ -36,7 +32,7 @@ async def test_models_make_the_same_tables_as_migrations(database_url: str, empt
         await connection.execute("CREATE SCHEMA utility")
         if trigrams:
             await connection.execute("CREATE EXTENSION pg_trgm")
-    metadata = without_missing_indexes(models.metadata, trigrams=trigrams)
+    metadata = expected_tables(trigrams=trigrams)
     modelled_engine = engine(empty_database_url)
     async with modelled_engine.begin() as session:
         await session.run_sync(metadata.create_all)
@@ -47,26 +43,11 @@ async def test_models_make_the_same_tables_as_migrations(database_url: str, empt
 
 
 async def test_autogenerate_finds_nothing_to_do(database_url: str) -> None:
-    def included(name: str | None, kind: str, parents: object) -> bool:
-        if kind == "schema":
-            return name in (None, "utility")
-        return kind != "table" or name not in VERSION_TABLES.values()
-
-    def compare(connection: Connection, metadata: MetaData) -> list[object]:
-        options = {
-            "include_schemas": True,
-            "include_name": included,
-            "compare_type": True,
-            "compare_server_default": True,
-        }
-        context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, metadata))
-
     async with connected(database_url) as plain:
-        metadata = without_missing_indexes(models.metadata, trigrams=await has_trigrams(plain))
+        metadata = expected_tables(trigrams=await has_trigrams(plain))
     migrated = engine(database_url)
     async with migrated.connect() as session:
-        differences = await session.run_sync(compare, metadata)
+        differences = await session.run_sync(compare_tables, metadata)
     await migrated.dispose()
     assert differences == []
 
@@ -88,17 +69,3 @@ async def test_a_second_upgrade_changes_nothing(empty_database_url: str) -> None
     await upgrade(empty_database_url)
     async with connected(empty_database_url) as connection:
         assert await describe(connection) == before
-
-
-def without_missing_indexes(metadata: MetaData, *, trigrams: bool) -> MetaData:
-    """Return a copy of the models without the indexes that need an extension the server lacks."""
-    copy = MetaData(naming_convention=metadata.naming_convention)
-    for table in metadata.sorted_tables:
-        table.to_metadata(copy)
-    if not trigrams:
-        for table in copy.tables.values():
-            needless: list[Index] = [
-                index for index in table.indexes if "gin_trgm_ops" in str(index.dialect_options["postgresql"]["ops"])
-            ]
-            table.indexes.difference_update(needless)
-    return copy

@@ -1,19 +1,17 @@
-"""`prefect-server settings`: the settings in force and where to set them; also writes docs/settings.md."""
+"""The declarations of the settings → docs/settings.md. Called by the test that compares the committed file."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Annotated, Any
 
 import typer
 
-from server_core.config_loader import load_settings
 from server_core.config_values import Setting, all_settings, environment_name
-from server_core.db.dsn import redacted
 
 INTRODUCTION = """\
 # Settings
 
-Written by `prefect-server settings --markdown`; a test compares it with the code.
+Written by `python -m server_core.cli.settings_reference`; a test compares it with the code.
+`prefect-server config show` prints what is in force and where it comes from, `prefect-server config check` what is
+wrong with it.
 
 Settings are read once, at start: from the environment, else from the user file `~/.prefect_server/config.toml`
 (`config.toml` under `PREFECT_SERVER__HOME`; another file: `PREFECT_SERVER__USER_CONFIG_PATH`), else the default holds.
@@ -32,18 +30,6 @@ Settings are read once, at start: from the environment, else from the user file 
 - When `database.connection_url` is not set but `database.host`, `.port`, `.name`, `.username` or `.password` is, the
   URL is made of these parts, quoted as needed, with the defaults in brackets for those that are missing.
 """
-
-
-def settings(
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference table of all settings.")] = False,
-) -> None:
-    """Print the settings in force, without secrets."""
-    if markdown:
-        typer.echo(reference(), nl=False)
-        return
-    values = _flat(asdict(load_settings()))
-    for setting in all_settings():
-        typer.echo(f"{setting.key} = {_shown(setting, values[setting.key])}")
 
 
 def reference() -> str:
@@ -74,19 +60,5 @@ def _default(setting: Setting) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _shown(setting: Setting, value: Any) -> str:
-    if value is None:
-        return ""
-    if setting.key == "database.connection_url":
-        return redacted(value)
-    return "***" if setting.secret else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _flat(document: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in document.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{member}": each for member, each in value.items()})
-        else:
-            flat[name] = value
-    return flat
+if __name__ == "__main__":
+    typer.echo(reference(), nl=False)
