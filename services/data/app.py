@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
+from graphql import print_schema
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -20,17 +21,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from server_core.config import Settings
+from server_core.db.contact import Contact, Pulse
+from server_core.departure import Departed, Departure
 from server_core.errors import InvalidInput, PayloadTooLarge
 from server_core.graphql_ws.socket import Sockets
 from server_core.metrics import Pool, PoolCollector
+from server_core.observe import server_version
 from server_core.wire import (
     End,
     GraphQLRequest,
     GraphQLResponse,
     GraphQLService,
+    ServiceStatus,
     Watcher,
     errors_body,
     parse_body,
+    schema_digest,
 )
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.catalog.metadata import load_metadata
@@ -48,6 +54,9 @@ from services.data.write import Writer
 logger = logging.getLogger(__name__)
 
 METADATA: Final = Path(__file__).with_name("metadata.yaml")
+RETRY_AFTER: Final = "2"
+"""Seconds after which a request that found the service busy may come again."""
+
 _JSON: Final = "application/json"
 _GRAPHQL_JSON: Final = "application/graphql-response+json"
 
@@ -78,8 +87,15 @@ class DataService:
             document=settings.data.document_limit_bytes,
         )
         self._reloading = asyncio.Lock()
+        self._version = server_version()
+        self._digest = ""
+        self._contact = Contact(logger)
+        self._pulse = Pulse(dsn, self._contact)
         self.postgres = Postgres(
             dsn,
+            contact=self._contact,
+            waiting=settings.data.waiting,
+            wait_seconds=settings.data.wait_seconds,
             pool_size=settings.data.pool_size,
             statement_cache_size=settings.database.statement_cache_size,
             statement_timeout=settings.data.statement_timeout_seconds,
@@ -88,6 +104,9 @@ class DataService:
         if settings.data.mutations:
             self.writing = Postgres(
                 dsn,
+                contact=self._contact,
+                waiting=settings.data.waiting,
+                wait_seconds=settings.data.wait_seconds,
                 pool_size=settings.data.pool_size,
                 statement_cache_size=settings.database.statement_cache_size,
                 statement_timeout=settings.data.statement_timeout_seconds,
@@ -134,6 +153,7 @@ class DataService:
             metadata = await asyncio.to_thread(load_metadata, self._metadata)
             rows = await self.postgres.run(INTROSPECTION)
             schema = build_schema(track(read_catalog(rows[0][0]), metadata), mutations=self.writing is not None)
+            self._digest = await asyncio.to_thread(lambda: schema_digest(print_schema(schema.graphql)))
             self._requests = Requests(schema, null_collapse=self._null_collapse, limits=self._limits)
 
     async def stop(self) -> None:
@@ -146,12 +166,28 @@ class DataService:
         if self.writing is not None:
             await self.writing.stop()
         await self.postgres.stop()
+        await self._pulse.stop()
         self._requests = None
 
-    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
-        """Answer one operation; a failure is an answer with `errors` and the status of data-api.md §2.6."""
+    async def status(self) -> ServiceStatus:
+        """Tell whether the schema is known and the database answers."""
+        ready = self._requests is not None and await self._pulse.beats()
+        return ServiceStatus(ready=ready, version=self._version, schema=self._digest)
+
+    async def execute(self, request: GraphQLRequest, departure: Departure | None = None) -> GraphQLResponse:
+        """Answer one operation; a failure is an answer with `errors` and the status of data-api.md §2.6.
+
+        Args:
+            request: the operation.
+            departure: its client, without whom a query is given up; a mutation never is.
+
+        Raises:
+            Departed: the client of a query left.
+        """
         try:
-            return GraphQLResponse(body=await self._answer(self._prepare(request)))
+            return GraphQLResponse(body=await self._answer(self._prepare(request), departure))
+        except Departed:
+            raise
         except Exception as error:
             return _failure(error)
 
@@ -174,13 +210,16 @@ class DataService:
             raise ConnectionFailed
         return self._requests.prepare(request)
 
-    async def _answer(self, prepared: Prepared) -> bytes:
+    async def _answer(self, prepared: Prepared, departure: Departure | None = None) -> bytes:
         if prepared.answer.reads is not None:
             raise UnexpectedPayload("subscriptions are not supported over HTTP, use a WebSocket instead")
         if prepared.answer.script is not None and self.writing is not None:
             answers = await Writer(self.writing).run(prepared.answer.script, prepared.variables)
             return prepared.answer.written(answers)
-        return await self._run(prepared)
+        if departure is None:
+            return await self._run(prepared)
+        with departure.cancelling():
+            return await self._run(prepared)
 
     async def _run(self, prepared: Prepared) -> bytes:
         statement = prepared.answer.statement
@@ -205,10 +244,11 @@ def create_service(
 
 
 def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> Starlette:
-    """Return the service behind HTTP and WebSockets: `/v1/graphql`, `/v1alpha1/graphql`, `/healthz` and `/-/reload`.
+    """Return the service behind HTTP and WebSockets: `/v1/graphql`, `/v1alpha1/graphql` and `/-/reload`.
 
-    The first two answer alike but for the status of errors (data-api.md §2.6). The app starts and stops the service;
-    whoever runs it calls `app.state.reload` on SIGHUP, and `app.state.leave` before it cuts WebSockets off.
+    It is alive at `/healthz` and `/health`, and at `/ready` while its database answers. The first two answer alike but
+    for the status of errors (data-api.md §2.6). The app starts and stops the service; whoever runs it calls
+    `app.state.reload` on SIGHUP, and `app.state.leave` before it cuts WebSockets off.
     """
 
     @asynccontextmanager
@@ -226,6 +266,8 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
             WebSocketRoute("/v1/graphql", service.sockets.serve),
             WebSocketRoute("/v1alpha1/graphql", service.sockets.serve),
             Route("/healthz", _healthy, methods=["GET"]),
+            Route("/health", _healthy, methods=["GET"]),
+            Route("/ready", _readiness(service), methods=["GET"]),
             Route("/-/reload", reload_endpoint(service.reload), methods=["POST"]),
         ],
         lifespan=lifespan,
@@ -235,7 +277,7 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
     return app
 
 
-def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(service: DataService, body_limit: int, *, always_ok: bool) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         media_type = _media_type(request)
         if not request.headers.get("content-type", _JSON).lower().startswith(_JSON):
@@ -248,13 +290,26 @@ def _endpoint(service: GraphQLService, body_limit: int, *, always_ok: bool) -> C
             return Response(_refusal(error.message, "payload-too-large"), 413, media_type=media_type)
         except InvalidInput as error:
             return Response(_refusal(error.message, "invalid-json"), 200 if always_ok else 400, media_type=media_type)
-        if isinstance(operations, list):
-            answers = await asyncio.gather(*[service.execute(operation) for operation in operations])
-            return Response(b"[" + b",".join(answer.body for answer in answers) + b"]", media_type=media_type)
-        answer = await service.execute(operations)
-        return Response(answer.body, 200 if always_ok else answer.status, media_type=media_type)
+        departure = Departure(request.receive)
+        try:
+            if isinstance(operations, list):
+                answers = await asyncio.gather(*[_member(service, operation, departure) for operation in operations])
+                return Response(b"[" + b",".join(answer.body for answer in answers) + b"]", media_type=media_type)
+            answer = await _member(service, operations, departure)
+        finally:
+            departure.over()
+        status = 200 if always_ok else answer.status
+        return Response(answer.body, status, {"retry-after": RETRY_AFTER} if status == 503 else None, media_type)
 
     return endpoint
+
+
+async def _member(service: DataService, request: GraphQLRequest, departure: Departure) -> GraphQLResponse:
+    """Answer one operation of an HTTP request; mutations beside a query that was given up are carried out."""
+    try:
+        return await service.execute(request, departure)
+    except Departed:
+        return GraphQLResponse(body=b"null")  # nobody reads it
 
 
 def _failure(error: Exception) -> GraphQLResponse:
@@ -264,6 +319,14 @@ def _failure(error: Exception) -> GraphQLResponse:
         logger.error("request failed", exc_info=error, extra={"error_id": unexpected.id})
         error = unexpected
     return GraphQLResponse(body=errors_body(error.entry()), status=error.status)
+
+
+def _readiness(service: GraphQLService) -> Callable[[Request], Awaitable[Response]]:
+    async def ready(_: Request) -> Response:
+        status = await service.status()
+        return JSONResponse(status.document(), 200 if status.ready else 503)
+
+    return ready
 
 
 async def _healthy(_: Request) -> Response:

@@ -12,6 +12,7 @@ DataError                    code                  status at /v1alpha1
 ├── ConstraintError          constraint-error      400   names something the database does not have
 ├── TimedOut                 timeout               400   the statement took longer than the setting allows
 ├── ConnectionFailed         postgres-error        500   the database cannot be reached
+│   └── Busy                 API_ERROR             503   too many wait for it; nothing was asked
 └── Unexpected               unexpected            500   anything else Postgres complains about; masked
 """
 
@@ -100,8 +101,15 @@ class ConnectionFailed(DataError):
     code = "postgres-error"
     status = 500
 
-    def __init__(self) -> None:
-        super().__init__("connection error")
+    def __init__(self, message: str = "connection error") -> None:
+        super().__init__(message)
+
+
+class Busy(ConnectionFailed):
+    """No connection to the database was free in time; the code makes the 1.x client send the request again."""
+
+    code = "API_ERROR"
+    status = 503
 
 
 class Unexpected(DataError):

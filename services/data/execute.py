@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
+from server_core.errors import Overloaded
+from server_core.gate import Gate
 from services.data.errors import (
     BadRequest,
+    Busy,
     CheckViolation,
     ConnectionFailed,
     ConstraintError,
@@ -53,6 +57,9 @@ _VIOLATIONS: Final = {
 }
 """How messages begin, by SQLSTATE (data-api.md §2.6)."""
 
+CONNECT_SECONDS: Final = 10.0
+"""Longest wait for a new connection."""
+
 _LARGEST_KEPT_WRITE: Final = 16 * 1024
 """Longer statements are not kept prepared: their text depends on the number of rows."""
 
@@ -81,6 +88,9 @@ class Postgres:
         statement_cache_size: prepared statements kept per connection.
         statement_timeout: seconds one statement may take; 0 for no limit.
         read_only: Postgres refuses whatever writes. If not, connections are made when first needed.
+        waiting: most that wait for a connection.
+        wait_seconds: longest wait for one.
+        contact: told whether the database answers.
     """
 
     def __init__(
@@ -91,12 +101,17 @@ class Postgres:
         statement_cache_size: int = 200,
         statement_timeout: float = 30.0,
         read_only: bool = True,
+        waiting: int = 1000,
+        wait_seconds: float = 5.0,
+        contact: Contact | None = None,
     ) -> None:
         self._dsn = plain_dsn(dsn)
         self._pool_size = pool_size
         self._statement_cache_size = statement_cache_size
         self._statement_timeout = statement_timeout
         self._read_only = read_only
+        self._contact = contact or Contact(logger)
+        self._gate = Gate(places=pool_size, waiting=waiting, seconds=wait_seconds)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @property
@@ -118,6 +133,7 @@ class Postgres:
         """Open the pool; if it reads one connection is made at once, so that a wrong DSN fails here."""
         self._pool = await asyncpg.create_pool(
             self._dsn,
+            timeout=CONNECT_SECONDS,
             min_size=1 if self._read_only else 0,
             max_size=self._pool_size,
             max_queries=2**31,
@@ -160,22 +176,32 @@ class Postgres:
 
         Raises:
             ConnectionFailed: there is none to be had.
+            Busy: nor was there one in time.
         """
         pool = self.pool
         try:
-            connection = await pool.acquire()
-        except _UNREACHABLE as error:
-            logger.warning("database unreachable: %s", error)
-            raise ConnectionFailed from error
+            await self._gate.enter(urgent=False)
+        except Overloaded as error:
+            raise Busy(error.message) from error
         try:
-            yield connection
-        except LOST:
-            # The pool may not have noticed yet: neither this connection nor others of its age may be lent again.
-            connection.terminate()
-            await pool.expire_connections()
-            raise
+            try:
+                connection = await pool.acquire()
+            except _UNREACHABLE as error:
+                self._contact.lost(error)
+                raise ConnectionFailed from error
+            try:
+                yield connection
+                self._contact.found()
+            except LOST as error:
+                # The pool may not have noticed yet: neither this connection nor others of its age may be lent again.
+                self._contact.lost(error)
+                connection.terminate()
+                await pool.expire_connections()
+                raise
+            finally:
+                await pool.release(connection)
         finally:
-            await pool.release(connection)
+            self._gate.leave()
 
     async def _prepare(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
@@ -215,7 +241,6 @@ class Postgres:
             case asyncpg.ProgramLimitExceededError() | asyncpg.StatementTooComplexError():
                 return ValidationFailed("the query is too complex for the database", path=path)
         if isinstance(error, LOST):
-            logger.warning("connection lost: %s", error)
             return ConnectionFailed()
         id = uuid.uuid4().hex
         logger.error("statement failed", exc_info=error, extra={"error_id": id})

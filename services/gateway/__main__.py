@@ -10,7 +10,7 @@ from server_core.metrics import metrics_endpoint, process_registry
 from server_core.observe import configure_logging
 from server_core.serving import WEBSOCKETS, Server
 from services.gateway.app import create_app
-from services.gateway.upstream import HttpUpstream
+from services.gateway.upstream import actions_upstream, data_upstream
 
 GRACE_SECONDS = 3
 """After a signal requests in flight get this long; the process is gone within five seconds."""
@@ -23,10 +23,8 @@ def main() -> None:
     registry = process_registry()
     app = create_app(
         settings,
-        data=HttpUpstream(
-            settings.gateway.data_url, name="data", operations_per_socket=settings.live.max_operations_per_socket
-        ),
-        actions=HttpUpstream(settings.gateway.graphql_url, name="actions"),
+        data=data_upstream(settings),
+        actions=actions_upstream(settings),
         beside={"/metrics": metrics_endpoint(registry)},
     )
     observe_requests(app, service="gateway", settings=settings, registry=registry)

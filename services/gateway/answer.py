@@ -7,9 +7,10 @@ places (data-api.md §3.3).
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from server_core.errors import OutcomeUnknown, Unavailable
 from server_core.wire import GraphQLResponse
 from services.gateway.refusal import INTERNAL
 from services.gateway.split import RootField
@@ -51,13 +52,14 @@ def failed(fields: Sequence[RootField], message: str, code: str) -> Answer:
     )
 
 
-def read(fields: Sequence[RootField], response: GraphQLResponse, who: str) -> Answer:
+def read(fields: Sequence[RootField], response: GraphQLResponse, who: str, *, inviting: str | None = None) -> Answer:
     """Read a response that is not plain.
 
     Args:
         fields: the keys that were asked for.
         response: what came back.
         who: the upstream, for messages.
+        inviting: a code that clients are told as API_ERROR, so that they send a query again.
 
     Returns:
         The answer; a body that is not GraphQL fails every key.
@@ -71,7 +73,49 @@ def read(fields: Sequence[RootField], response: GraphQLResponse, who: str) -> An
         if values is None:
             return failed(fields, f"The {who} service gave an answer without data (HTTP {response.status}).", INTERNAL)
         return Answer(values=values)
+    if inviting is not None:
+        errors = [_renamed(error, inviting) for error in errors]
     return _blamed(fields, errors, values)
+
+
+def _renamed(error: Mapping[str, Any], inviting: str) -> Mapping[str, Any]:
+    extensions = _extensions(error)
+    if extensions.get("code") != inviting:
+        return error
+    return {**error, "extensions": {**extensions, "code": Unavailable.code}}
+
+
+def without_invitation(answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers to the calls of one mutation, none of which makes a client send it again if any was made.
+
+    A client sends the document again as a whole wherever it reads API_ERROR (actions.md §0.3), also what was committed.
+    Nothing changes if all that was asked for failed in that way: then nothing was carried out, or it may be repeated.
+    """
+    made = any(
+        value != "null" or _code(answer.errors.get(key)) != Unavailable.code
+        for answer in answers
+        for key, value in answer.values.items()
+    )
+    if not made:
+        return list(answers)
+    return [
+        replace(answer, errors={key: _uninviting(error) for key, error in answer.errors.items()}) for answer in answers
+    ]
+
+
+def _code(error: Mapping[str, Any] | None) -> object:
+    return None if error is None else _extensions(error).get("code")
+
+
+def _uninviting(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    if Unavailable.code not in json.dumps(error):
+        return error
+    # As a code it says what happened; anywhere else it came from what the client sent.
+    plain = json.dumps(error).replace(Unavailable.code, "API error")
+    extensions = {**json.loads(plain)["extensions"]}
+    if _code(error) == Unavailable.code:
+        extensions["code"] = OutcomeUnknown.code
+    return {**json.loads(plain), "path": error["path"], "extensions": extensions}
 
 
 def _blamed(

@@ -2,8 +2,10 @@
 
 edge            HTTP → operations (body: inflate, decode)                      refuses 400, 405, 413, 415
 schemas         both upstreams' schemas → one (stitch)                          refuses 503 until it is known
+watch           how the upstreams are doing → /ready, and new schemas
 document        text → plan: parsed, validated, split; remembered               refuses 400
 variables       values → fit for the operation                                  refuses 400
+admission       which queries go on to an upstream now                          refuses 503: too many wait
 upstream        plan → responses, in process or over HTTP
 subscriptions   operations over WebSockets → answers as above, or subscriptions followed at data
 answer, merge   responses → one body in the client's terms                      200, with or without `errors`
@@ -22,11 +24,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from server_core.config import Settings
-from server_core.errors import ServerError, Unavailable
+from server_core.departure import Departure
+from server_core.errors import Overloaded, ServerError, Unavailable
 from server_core.graphql_ws.socket import Sockets
 from server_core.metrics import Endpoint
 from server_core.wire import (
-    GATEWAY_SIGN,
+    REPEATABLE,
     BodyLimits,
     End,
     GraphQLRequest,
@@ -35,7 +38,8 @@ from server_core.wire import (
     LiveService,
     Watcher,
 )
-from services.gateway.answer import Answer, failed, is_plain, read
+from services.gateway.admission import Admission, turned_away
+from services.gateway.answer import Answer, failed, is_plain, read, without_invitation
 from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
 from services.gateway.introspection import Introspector
@@ -45,13 +49,15 @@ from services.gateway.schemas import PATIENCE_SECONDS, RETRY_SECONDS, Schemas
 from services.gateway.split import Step
 from services.gateway.stitch import Owner
 from services.gateway.subscriptions import Operations, follow
+from services.gateway.upstream import AnswerLost
 from services.gateway.variables import check
+from services.gateway.watch import LOOK_SECONDS, TOUCH_SECONDS, Report, Watch
 
 _LONG_DOCUMENT = 8_000
 """Documents of more characters are planned in a thread: the slowest take a second."""
 _MOST_SEPARATED = 50
-TOUCH_SECONDS = 10.0
-_NO_FIELDS_FAULT = frozenset({"postgres-error", "timeout", "API_ERROR"})
+_AWAY = "postgres-error"
+_NO_FIELDS_FAULT = frozenset({_AWAY, "timeout", "API_ERROR"})
 """Codes of failures that asking again, field by field, would only multiply."""
 _NOT_OVER_HTTP = "Subscriptions are not available over HTTP; use a WebSocket (graphql-transport-ws or graphql-ws)."
 _NOTHING: Mapping[str, Endpoint] = MappingProxyType({})
@@ -66,6 +72,7 @@ def create_app(
     beside: Mapping[str, Endpoint] = _NOTHING,
     retry_seconds: float = RETRY_SECONDS,
     patience_seconds: float = PATIENCE_SECONDS,
+    look_seconds: float = LOOK_SECONDS,
     touch_seconds: float = TOUCH_SECONDS,
 ) -> Starlette:
     """Make the ASGI application; its lifespan starts and stops both services.
@@ -79,6 +86,7 @@ def create_app(
         beside: further pages of this process, by path.
         retry_seconds: pause between attempts to learn the services' schemas.
         patience_seconds: how long a request waits for the schemas before it is refused.
+        look_seconds: pause between two looks at how the services are doing.
         touch_seconds: pause between two signs to the actions that the way in is open.
     """
     services = {Owner.DATA: data, Owner.ACTIONS: actions}
@@ -90,7 +98,8 @@ def create_app(
         introspection=settings.gateway.introspection,
     )
     limits = BodyLimits(body=settings.gateway.body_limit_bytes, logs=settings.logs_max_payload_bytes)
-    gateway = Gateway(services, schemas, live=data, touch_seconds=touch_seconds)
+    watch = Watch(services, on_schemas=schemas.notice, look_seconds=look_seconds, touch_seconds=touch_seconds)
+    gateway = Gateway(services, schemas, watch, Admission(settings.gateway), live=data)
     sockets = Sockets(Operations(gateway), settings.live)
 
     @asynccontextmanager
@@ -117,38 +126,42 @@ class Gateway:
         self,
         services: Mapping[Owner, GraphQLService],
         schemas: Schemas,
+        watch: Watch,
+        admission: Admission,
         *,
         live: LiveService,
-        touch_seconds: float = TOUCH_SECONDS,
     ) -> None:
-        self._touch_seconds = touch_seconds
         self._services = services
         self._live = live
         self._schemas = schemas
-        self._away: set[Owner] = set()
+        self._watch = watch
+        self._admission = admission
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep both services started, and learn the schema, for as long as the context is entered."""
+        """Keep both services started and watched, and learn their schemas, for as long as the context is entered."""
         async with AsyncExitStack() as stack:
             for service in self._services.values():
                 await service.start()
                 stack.push_async_callback(service.stop)
             self._schemas.start()
             stack.push_async_callback(self._schemas.stop)
-            touching = asyncio.create_task(self._touch(), name="gateway touch")
-            stack.callback(touching.cancel)
+            await stack.enter_async_context(self._watch.running())
             yield
 
-    async def answer(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
+    async def answer(
+        self, request: GraphQLRequest, *, reading: bool = False, departure: Departure | None = None
+    ) -> GraphQLResponse:
         """Answer one operation.
 
         Args:
             request: the operation.
             reading: refuse anything but a query (GET).
+            departure: the client, without whom a query is given up; a mutation never is.
 
         Raises:
             Refusal: nothing was executed.
+            Departed: the client of a query left.
         """
         documents, introspector = await self._schemas.current()
         plan = await self._plan(documents, request)
@@ -157,6 +170,22 @@ class Gateway:
         check(plan.variables, request.variables)
         if plan.kind is OperationType.SUBSCRIPTION or not plan.steps:
             return _nothing(plan)
+        if departure is None or not plan.reads:
+            return await self._answer(documents, introspector, plan, request)
+        with departure.cancelling():
+            return await self._answer(documents, introspector, plan, request)
+
+    async def ready(self) -> Report:
+        """Ask each upstream how it is doing."""
+        return await self._watch.look()
+
+    def report(self) -> Report:
+        """Return what was found when they were asked last."""
+        return self._watch.report
+
+    async def _answer(
+        self, documents: Documents, introspector: Introspector, plan: Plan, request: GraphQLRequest
+    ) -> GraphQLResponse:
         if plan.whole is not None:
             response = await self._attempt(plan, plan.steps[0], request, unchanged=True)
             if isinstance(response, GraphQLResponse):
@@ -186,25 +215,6 @@ class Gateway:
         (step,) = plan.steps  # validation saw to it that there is one root field
         return await follow(self._live, step, _used(step, request), watcher)
 
-    async def ready(self) -> dict[str, bool]:
-        """Ask each upstream for a sign of life; return which of them answered, by name."""
-        answered = await asyncio.gather(*(self._alive(service) for service in self._services.values()))
-        return dict(zip(map(str, self._services), answered, strict=True))
-
-    async def _touch(self) -> None:
-        """Show the actions again and again that clients can come in, for they may all be silent."""
-        while True:
-            await asyncio.sleep(self._touch_seconds)
-            await self._alive(self._services[Owner.ACTIONS], GATEWAY_SIGN)
-
-    async def _alive(self, service: GraphQLService, query: str = "{ __typename }") -> bool:
-        try:
-            async with asyncio.timeout(5):
-                response = await service.execute(GraphQLRequest(query=query, read_only=True))
-        except Exception:  # any failure means the same here
-            return False
-        return is_plain(response)
-
     async def _plan(self, documents: Documents, request: GraphQLRequest) -> Plan:
         known = documents.known(request.query, request.operation_name)
         if known is not None:
@@ -228,7 +238,8 @@ class Gateway:
 
         if plan.reads:
             return list(await asyncio.gather(*map(step_answer, plan.steps)))
-        return [await step_answer(step) for step in plan.steps]
+        answers = [await step_answer(step) for step in plan.steps]
+        return without_invitation(answers) if len(answers) > 1 else answers
 
     async def _attempt(
         self, plan: Plan, step: Step, request: GraphQLRequest, *, unchanged: bool = False
@@ -243,9 +254,21 @@ class Gateway:
             raw=request.raw if unchanged else None,
         )
         try:
-            response = await self._services[step.owner].execute(call)
+            service = self._services[step.owner]
+            response = await self._admission.execute(service, step.owner, call, headers=request.headers)
+        except Overloaded as error:
+            if plan.reads and len(plan.steps) == 1 and step is plan.steps[0]:
+                raise turned_away(error.message) from error
+            return failed(step.fields, error.message, error.code)
+        except AnswerLost as error:
+            self._watch.away(step.owner, error.message)
+            again = plan.reads or all(field.name in REPEATABLE for field in step.fields)
+            return failed(step.fields, error.message, Unavailable.code if again else error.code)
+        except Unavailable as error:
+            self._watch.away(step.owner, error.message)
+            return failed(step.fields, error.message, error.code)
         except ServerError as error:
-            self._note(step.owner, error)
+            _log.warning("The %s service failed: %s", step.owner, error.message)
             return failed(step.fields, error.message, error.code)
         except RecursionError:
             return failed(step.fields, "The variables are nested too deeply.", BAD_REQUEST)
@@ -253,18 +276,8 @@ class Gateway:
             incident = uuid4().hex
             _log.exception("The %s service raised an error.", step.owner, extra={"incident": incident})
             return failed(step.fields, f"The {step.owner} service failed (incident {incident}).", INTERNAL)
-        if step.owner in self._away:
-            self._away.discard(step.owner)
-            _log.info("The %s service answers again.", step.owner)
+        self._watch.back(step.owner)
         return response
-
-    def _note(self, owner: Owner, error: ServerError) -> None:
-        """Log a failed call; an upstream that is away gets one line, not one per request."""
-        if not isinstance(error, Unavailable):
-            _log.warning("The %s service failed: %s", owner, error.message)
-        elif owner not in self._away:
-            self._away.add(owner)
-            _log.warning("The %s service is away: %s", owner, error.message)
 
     async def _read(
         self, documents: Documents, plan: Plan, step: Step, request: GraphQLRequest, response: GraphQLResponse
@@ -273,7 +286,8 @@ class Gateway:
 
         One bad root field then leaves its siblings their answers, as if each had been sent alone (data-api.md §3.2).
         """
-        answer = read(step.fields, response, step.owner)
+        inviting = _AWAY if plan.reads else None
+        answer = read(step.fields, response, step.owner, inviting=inviting)
         harmless = not answer.codes & _NO_FIELDS_FAULT if plan.reads else response.status == 400
         if not (answer.refused and harmless and 1 < len(step.fields) <= _MOST_SEPARATED):
             return answer
@@ -281,12 +295,12 @@ class Gateway:
 
         async def piece_answer(piece: Step) -> Answer:
             again = await self._attempt(plan, piece, request)
-            return again if isinstance(again, Answer) else read(piece.fields, again, piece.owner)
+            return again if isinstance(again, Answer) else read(piece.fields, again, piece.owner, inviting=inviting)
 
         if plan.reads:
             answers = list(await asyncio.gather(*map(piece_answer, pieces)))
         else:
-            answers = [await piece_answer(piece) for piece in pieces]
+            answers = without_invitation([await piece_answer(piece) for piece in pieces])
         return Answer(
             values={key: value for each in answers for key, value in each.values.items()},
             errors={key: error for each in answers for key, error in each.errors.items()},

@@ -25,6 +25,7 @@ from uuid import uuid4
 from starlette.types import Receive, Scope, Send
 
 from server_core.config import GatewaySettings
+from server_core.departure import Departed, Departure
 from server_core.observe import server_version
 from server_core.wire import BEGINNING_BYTES, BodyLimits, GraphQLRequest, GraphQLResponse
 from services.gateway.body import (
@@ -39,6 +40,7 @@ from services.gateway.body import (
 from services.gateway.playground import Playground
 from services.gateway.refusal import INTERNAL, Refusal
 from services.gateway.reply import Reply, prefers_html, send_reply
+from services.gateway.watch import Report
 
 _METHODS = "GET, POST, OPTIONS"
 DRAIN_BYTES = 64 * 1024 * 1024
@@ -50,11 +52,16 @@ _log = logging.getLogger(__name__)
 class Answerer(Protocol):
     """What the edge needs of the gateway."""
 
-    async def answer(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
-        """Answer one operation or raise Refusal."""
+    async def answer(
+        self, request: GraphQLRequest, *, reading: bool = False, departure: Departure | None = None
+    ) -> GraphQLResponse:
+        """Answer one operation or raise Refusal, or Departed when the client has left."""
 
-    async def ready(self) -> dict[str, bool]:
-        """Tell which upstreams answer."""
+    async def ready(self) -> Report:
+        """Ask how the upstreams are doing."""
+
+    def report(self) -> Report:
+        """Tell how they were doing when they were asked last."""
 
 
 class Edge:
@@ -89,9 +96,13 @@ class Edge:
         method = scope["method"]
         if method == "POST":
             operations = await self._operations(headers, receive)
-            if isinstance(operations, list):
-                return Reply(body=await self._batch(operations))
-            return Reply(body=(await self._execute(operations)).body)
+            departure = Departure(receive)
+            try:
+                if isinstance(operations, list):
+                    return Reply(body=await self._batch(operations, departure))
+                return Reply(body=(await self._execute(operations, departure)).body)
+            finally:
+                departure.over()
         if method == "OPTIONS":
             return Reply(body=b"", status=204, media="", headers=_preflight(headers))
         if method in ("GET", "HEAD"):
@@ -102,7 +113,12 @@ class Edge:
             parameters = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             if not parameters.get("query", "").strip():
                 return Reply(body=b"GET query missing.", status=400, media=_TEXT)
-            return Reply(body=(await self._execute(read_query(parameters, _passed_on(headers)), reading=True)).body)
+            departure = Departure(receive)
+            try:
+                query = read_query(parameters, _passed_on(headers))
+                return Reply(body=(await self._execute(query, departure, reading=True)).body)
+            finally:
+                departure.over()
         raise Refusal.plain(f"{method} is not supported here.", status=405, headers=[("allow", _METHODS)])
 
     async def _operations(
@@ -123,12 +139,12 @@ class Edge:
         if path.endswith("/.well-known/apollo/server-health"):
             return Reply(body=b'{"status":"pass"}', media="application/health+json")
         if path.endswith("/health"):
-            return Reply(body=json.dumps({"status": "ok", "version": self._version}).encode())
+            mismatch = self._gateway.report().mismatch
+            health = {"status": "ok", "version": self._version} | ({"mismatch": mismatch} if mismatch else {})
+            return Reply(body=json.dumps(health).encode())
         if path.endswith("/ready"):
-            services = await self._gateway.ready()
-            ready = all(services.values())
-            document = {"status": "ok" if ready else "unavailable", "services": services}
-            return Reply(body=json.dumps(document).encode(), status=200 if ready else 503)
+            report = await self._gateway.ready()
+            return Reply(body=json.dumps(report.document()).encode(), status=200 if report.ready else 503)
         if self._playground is not None:
             file = self._playground.file(path)
             if file is not None:
@@ -137,9 +153,9 @@ class Edge:
                 return self._playground.page(scope.get("root_path", ""))
         return None
 
-    async def _batch(self, operations: Sequence[GraphQLRequest | Refusal]) -> bytes:
+    async def _batch(self, operations: Sequence[GraphQLRequest | Refusal], departure: Departure) -> bytes:
         """Answer a batch, all members at once; each one's failure is its own."""
-        members = await asyncio.gather(*map(self._member, operations))
+        members = await asyncio.gather(*(self._member(operation, departure) for operation in operations))
         refusals = [each for each in members if isinstance(each, Refusal)]
         if len(refusals) == len(members) and all(each.status == 503 for each in refusals):
             raise refusals[0]  # the server is not ready for any of it: the client shall send the whole again
@@ -147,17 +163,23 @@ class Edge:
             b"[" + b",".join((each.response() if isinstance(each, Refusal) else each).body for each in members) + b"]"
         )
 
-    async def _member(self, operation: GraphQLRequest | Refusal) -> GraphQLResponse | Refusal:
+    async def _member(self, operation: GraphQLRequest | Refusal, departure: Departure) -> GraphQLResponse | Refusal:
         if isinstance(operation, Refusal):
             return operation
         try:
-            return await self._execute(operation)
+            return await self._execute(operation, departure)
         except Refusal as refusal:
             return refusal
+        except _Gone:  # its neighbours may be mutations, which go on
+            return Refusal.plain("The client has left.")
 
-    async def _execute(self, request: GraphQLRequest, *, reading: bool = False) -> GraphQLResponse:
+    async def _execute(
+        self, request: GraphQLRequest, departure: Departure, *, reading: bool = False
+    ) -> GraphQLResponse:
         try:
-            return await self._gateway.answer(request, reading=reading)
+            return await self._gateway.answer(request, reading=reading, departure=departure)
+        except Departed:
+            raise _Gone from None
         except Refusal as refusal:
             raise refusal.to_client(request.headers.get("x-prefect-core-version", ""), self._version) from None
         except Exception:  # a defect of the gateway: masked, and 200 because an upstream may have committed
@@ -169,7 +191,7 @@ class Edge:
 
 
 class _Gone(Exception):
-    """The client left before its request was complete."""
+    """The client left before its request was complete, or its answer."""
 
 
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:

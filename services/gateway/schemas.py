@@ -1,4 +1,8 @@
-"""Turns two running upstreams into the stitched schema, however long they take to appear. Owned by app."""
+"""Turns two running upstreams into the stitched schema, however long they take to appear. Owned by app.
+
+Watch tells which schemas the upstreams have; when one differs from what was learned, they are asked anew. Requests are
+answered on the old schema until the new one is complete, and a failure leaves the old one in force.
+"""
 
 import asyncio
 import json
@@ -8,6 +12,7 @@ from typing import Any
 
 from graphql import get_introspection_query
 
+from server_core.errors import Unavailable
 from server_core.wire import GraphQLRequest, GraphQLService
 from services.gateway.document import Documents
 from services.gateway.introspection import Introspector
@@ -46,17 +51,18 @@ class Schemas:
         self._retry_seconds = retry_seconds
         self._patience_seconds = patience_seconds
         self._known = asyncio.Event()
-        self._stopped = asyncio.Event()
+        self._stale = asyncio.Event()
+        self._digests: Mapping[Owner, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._current: tuple[Documents, Introspector] | None = None
 
     def start(self) -> None:
         """Begin to ask the upstreams, in the background."""
-        self._task = asyncio.create_task(self._learn(), name="gateway schema")
+        self._stale.set()
+        self._task = asyncio.create_task(self._keep_learned(), name="gateway schema")
 
     async def stop(self) -> None:
         """Stop asking."""
-        self._stopped.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -82,29 +88,42 @@ class Schemas:
             )
         return self._current
 
-    async def _learn(self) -> None:
+    def notice(self, digests: Mapping[Owner, str]) -> None:
+        """Take notice of which schemas the upstreams have now; does nothing if they are those that were learned."""
+        if self._known.is_set() and any(digests[owner] != digest for owner, digest in self._digests.items()):
+            self._stale.set()
+
+    async def _keep_learned(self) -> None:
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            await self._insist()
+
+    async def _insist(self) -> None:
         complained: str | None = None
-        while not self._stopped.is_set():
+        while True:
             try:
-                data, actions = await asyncio.gather(self._ask(Owner.DATA), self._ask(Owner.ACTIONS))
-                stitched = await asyncio.to_thread(stitch, data, actions)
+                await self._learn()
+                return
             except Exception as error:  # whatever an upstream does, the gateway keeps trying
                 reason = str(error) or type(error).__name__
-                if reason != complained:
-                    complained = reason
+                # That an upstream is away is said by who watches it.
+                if reason != complained and not isinstance(error, Unavailable):
                     _log.warning("Waiting for the schema: %s Trying every %g s.", reason, self._retry_seconds)
-            else:
-                documents = Documents(
-                    stitched=stitched, depth_limit=self._depth_limit, introspection=self._introspection
-                )
-                self._current = documents, Introspector(stitched.schema)
-                self._known.set()
-                _log.info("The schema is ready.")
-                return
-            try:
-                await asyncio.wait_for(self._stopped.wait(), self._retry_seconds)
-            except TimeoutError:
-                pass
+                complained = reason
+            await asyncio.sleep(self._retry_seconds)
+
+    async def _learn(self) -> None:
+        # Digests first: a schema that changes in between is noticed as a change then, not missed.
+        owners = (Owner.DATA, Owner.ACTIONS)
+        statuses = await asyncio.gather(*(self._services[owner].status() for owner in owners))
+        data, actions = await asyncio.gather(*map(self._ask, owners))
+        stitched = await asyncio.to_thread(stitch, data, actions)
+        documents = Documents(stitched=stitched, depth_limit=self._depth_limit, introspection=self._introspection)
+        self._current = documents, Introspector(stitched.schema)
+        self._digests = {owner: status.schema for owner, status in zip(owners, statuses, strict=True) if status.schema}
+        _log.info("The schema was learned anew." if self._known.is_set() else "The schema is ready.")
+        self._known.set()
 
     async def _ask(self, owner: Owner) -> dict[str, Any]:
         response = await self._services[owner].execute(GraphQLRequest(query=_QUERY, read_only=True))

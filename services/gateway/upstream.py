@@ -13,9 +13,20 @@ from urllib.parse import unquote, urlsplit
 
 import httptools
 
+from server_core.config import Settings
 from server_core.errors import ConfigError, ServerError, Unavailable
-from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
+from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
 from services.gateway.live_upstream import LiveUpstream
+
+STATUS_SECONDS = 3.0
+"""Longest wait for what a service says of itself; longer than it waits for its database."""
+
+_UNSAID = "{ __typename }"
+_LARGEST_STATUS = 10_000
+
+
+class AnswerLost(ServerError):
+    """The connection broke; whether the request was carried out is not known."""
 
 
 class HttpUpstream:
@@ -57,6 +68,7 @@ class HttpUpstream:
         self._answer_timeout = answer_timeout
         self._idle_seconds = idle_seconds
         self._idle: list[_Connection] = []
+        self._busy: set[_Connection] = set()
         self._places = asyncio.Semaphore(connections)
         try:
             parts = urlsplit(url)
@@ -75,20 +87,45 @@ class HttpUpstream:
             connect_timeout=connect_timeout,
         )
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        head = [f"POST {target} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}"]
+        head = [f"Host: {parts.netloc.rpartition('@')[2]}"]
         if parts.username is not None:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             head.append(f"Authorization: Basic {base64.b64encode(credentials.encode()).decode()}")
-        self._head = "\r\n".join([*head, "Content-Type: application/json", "Accept: application/json", ""])
+        head.append("Accept: application/json")
+        self._head = "\r\n".join([f"POST {target} HTTP/1.1", *head, "Content-Type: application/json", ""])
+        self._ready = "\r\n".join(["GET /ready HTTP/1.1", *head, "Connection: close", "", ""]).encode("latin-1")
 
     async def start(self) -> None:
         """Do nothing: connections are opened when they are needed."""
 
     async def stop(self) -> None:
-        """Close the kept connections, and end the subscriptions."""
+        """End the subscriptions and close all connections; what is still under way on them fails."""
         await self.live.stop()
-        while self._idle:
-            self._idle.pop().close()
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        self._idle.clear()
+
+    async def status(self) -> ServiceStatus:
+        """Ask the service how it is doing, past the requests that wait for a place in the pool.
+
+        Raises:
+            ServerError: it cannot be reached, or does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(STATUS_SECONDS):
+                response = await self._talk(await self._connect(), self._ready)
+        except TimeoutError as error:
+            raise Unavailable(f"The {self._name} service does not say in time how it is doing.") from error
+        except _Broken as error:
+            raise Unavailable(f"The {self._name} service does not say how it is doing.") from error
+        if len(response.body) <= _LARGEST_STATUS:
+            try:
+                return ServiceStatus.read(response.body)
+            except (ValueError, RecursionError):
+                pass
+        # It is older, or behind something that shows no more than its endpoint: then that must do.
+        answer = await self.execute(GraphQLRequest(query=_UNSAID, read_only=True))
+        return ServiceStatus(ready=answer.status == 200 and answer.body.startswith(b'{"data"'))
 
     async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> End:
         """Begin a subscription, or join those who asked for the same; return how to end it."""
@@ -99,6 +136,7 @@ class HttpUpstream:
 
         Raises:
             Unavailable: it was certainly not executed: no connection, or no free place in the pool.
+            AnswerLost: the connection broke; it may have been executed.
             ServerError: there is no answer, and the operation may have been executed.
         """
         payload = self._payload(request)
@@ -126,28 +164,34 @@ class HttpUpstream:
             return await self._ask(connection, payload)
         except _Broken as broken:
             if fresh or broken.begun or not again:
-                raise ServerError(
+                raise AnswerLost(
                     f"The connection to the {self._name} service was lost; the request may have been carried out."
                 ) from broken
         try:
             return await self._ask(await self._connect(), payload)
         except _Broken as broken:
-            raise ServerError(f"The connection to the {self._name} service was lost.") from broken
+            raise AnswerLost(f"The connection to the {self._name} service was lost.") from broken
 
     async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
         try:
             async with asyncio.timeout(self._answer_timeout):
-                response = await connection.ask(payload)
+                response = await self._talk(connection, payload)
         except TimeoutError as error:
             raise ServerError(
                 f"The {self._name} service did not answer in time; the request may have been carried out."
             ) from error
+        return response
+
+    async def _talk(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
+        self._busy.add(connection)
+        try:
+            return await connection.ask(payload)
         finally:
+            self._busy.discard(connection)
             if connection.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
-        return response
 
     def _kept(self) -> "_Connection | None":
         now = asyncio.get_running_loop().time()
@@ -166,6 +210,29 @@ class HttpUpstream:
         except OSError as error:  # TimeoutError is one
             raise Unavailable(f"The {self._name} service cannot be reached.") from error
         return connection
+
+
+def data_upstream(settings: Settings) -> HttpUpstream:
+    """Return the data API as settings say where it is."""
+    return HttpUpstream(
+        settings.gateway.data_url,
+        name="data",
+        connections=settings.gateway.data_connections,
+        connect_timeout=settings.gateway.connect_timeout_seconds,
+        answer_timeout=settings.gateway.data_timeout_seconds,
+        operations_per_socket=settings.live.max_operations_per_socket,
+    )
+
+
+def actions_upstream(settings: Settings) -> HttpUpstream:
+    """Return the actions as settings say where they are."""
+    return HttpUpstream(
+        settings.gateway.graphql_url,
+        name="actions",
+        connections=settings.gateway.graphql_connections,
+        connect_timeout=settings.gateway.connect_timeout_seconds,
+        answer_timeout=settings.gateway.graphql_timeout_seconds,
+    )
 
 
 def _clean(headers: Mapping[str, str]) -> dict[str, str]:

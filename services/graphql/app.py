@@ -5,6 +5,7 @@ errors (the door) → body. strawberry builds the schema; its own per-request ma
 and validates every time.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from graphql import (
     OperationType,
     execute,
     get_operation_ast,
+    print_schema,
 )
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -29,6 +31,7 @@ from server_core.actions.context import ActionContext
 from server_core.actions.hook_delivery import HookDelivery
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
+from server_core.db.contact import Pulse
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, ServerError
 from server_core.metrics import PoolCollector
@@ -40,9 +43,11 @@ from server_core.wire import (
     GraphQLRequest,
     GraphQLResponse,
     GraphQLService,
+    ServiceStatus,
     errors_body,
     forwarded_headers,
     parse_body,
+    schema_digest,
 )
 from services.graphql.context import RequestContext
 from services.graphql.documents import DocumentRejected, Documents
@@ -69,6 +74,9 @@ class ActionService:
         self.settings = settings
         self._database = Database(dsn, settings.database)
         self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
+        self._pulse = Pulse(dsn, self._database.contact)
+        self._version = server_version()
+        self._digest = ""
         self._actions = ActionContext(
             database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks
         )
@@ -89,7 +97,14 @@ class ActionService:
         """Close them when the verbs in flight are done and the deliveries under way are made or given back."""
         await self._presence.stop()
         await self._hooks.stop()
+        await self._pulse.stop()
         await self._database.close()
+
+    async def status(self) -> ServiceStatus:
+        """Tell whether the database answers."""
+        if not self._digest:
+            self._digest = await asyncio.to_thread(lambda: schema_digest(print_schema(self._schema)))
+        return ServiceStatus(ready=await self._pulse.beats(), version=self._version, schema=self._digest)
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation (statuses: actions.md §0.3); never raises for a client's mistake."""
@@ -118,7 +133,8 @@ def create_service(settings: Settings, dsn: str, *, registry: CollectorRegistry 
 
 
 def create_app(service: GraphQLService, settings: Settings | None = None) -> Starlette:
-    """Return the service as an ASGI application: `POST settings.graphql.path` and `GET /health` (actions.md §0.1).
+    """Return the service as an ASGI application: `POST settings.graphql.path`, `GET /health` (actions.md §0.1), and
+    `GET /ready`, which is 200 while the database answers.
 
     Args:
         service: what answers; started and stopped by the application's lifespan.
@@ -142,6 +158,10 @@ def create_app(service: GraphQLService, settings: Settings | None = None) -> Sta
         answers = [(await service.execute(operation)).body for operation in operations]
         return Response(b"[" + b",".join(answers) + b"]", media_type="application/json")
 
+    async def ready(_request: Request) -> Response:
+        status = await service.status()
+        return JSONResponse(status.document(), 200 if status.ready else 503)
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await service.start()
@@ -151,7 +171,11 @@ def create_app(service: GraphQLService, settings: Settings | None = None) -> Sta
             await service.stop()
 
     app = Starlette(
-        routes=[Route(settings.graphql.path, endpoint, methods=["POST"]), Route("/health", health)],
+        routes=[
+            Route(settings.graphql.path, endpoint, methods=["POST"]),
+            Route("/health", health),
+            Route("/ready", ready),
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

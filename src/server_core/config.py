@@ -110,6 +110,27 @@ class GatewaySettings:
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",), least=0
     )
+    data_timeout_seconds: float = _setting(
+        60.0, "Longest wait for an answer of the data API, when it is a process of its own.", least=0.001
+    )
+    graphql_timeout_seconds: float = _setting(
+        60.0, "Longest wait for an answer of the actions, when they are a process of their own.", least=0.001
+    )
+    connect_timeout_seconds: float = _setting(5.0, "Longest wait for a connection to one of them.", least=0.001)
+    data_connections: int = _setting(64, "Most requests under way to the data API's process; others wait.", least=1)
+    graphql_connections: int = _setting(64, "Most requests under way to the actions' process; others wait.", least=1)
+    reads_at_once: int = _setting(
+        8,
+        "Most queries of the data API under way at a time, best its `pool_size`. A quarter of them is kept for flow"
+        " runs and agents, whose queries also come before those of others that wait.",
+        least=1,
+    )
+    reads_waiting: int = _setting(
+        1000, "Most queries that wait for their turn; more are answered 503 with `Retry-After`, unasked.", least=0
+    )
+    reads_wait_seconds: float = _setting(
+        5.0, "A query that waits longer for its turn is answered in the same way.", least=0
+    )
     playground: bool = _setting(
         True, "Answer a browser's GET with GraphiQL, a query page.", env=("APOLLO_API_ENABLE_PLAYGROUND",)
     )
@@ -127,6 +148,12 @@ class DataSettings:
         30.0, "Longest time one query may take in Postgres; 0: no limit.", least=0
     )
     pool_size: int = _setting(8, "Most connections the data API keeps to the database.", least=1)
+    waiting: int = _setting(
+        1000, "Most requests that wait for one of these connections; more are answered 503, unasked.", least=0
+    )
+    wait_seconds: float = _setting(
+        5.0, "A request that waits longer for a connection is answered in the same way.", least=0
+    )
     depth_limit: int = _setting(50, "Deepest selection; a root field has depth 0.", least=0)
     node_limit: int = _setting(
         10_000, "Most fields that one operation selects, fragments counted where spread.", least=1

@@ -14,6 +14,7 @@ defect: it is masked for the client and logged with an id.
     │   ├── UniquenessViolation                             exactly "Uniqueness violation."
     │   └── ForeignKeyViolation                             exactly "Foreign key violation."
     └── Unavailable                 API_ERROR               the database is away; the client sends again
+        ├── Overloaded              API_ERROR               turned away, not begun; the client sends again
         └── OutcomeUnknown          OUTCOME_UNKNOWN         it went away while it committed; sending again may double
 
 Clients send again whatever has the code API_ERROR, so it stands only for what was not carried out or may be repeated.
@@ -99,6 +100,10 @@ class Unavailable(ServerError):
     """The database cannot be reached; code API_ERROR makes the 1.x client send the request again."""
 
     code = "API_ERROR"
+
+
+class Overloaded(Unavailable):
+    """There is more to do than can be done in time; this was turned away before it was begun."""
 
 
 class OutcomeUnknown(Unavailable):

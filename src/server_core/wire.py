@@ -6,6 +6,7 @@ digit (the standard library's json does, orjson does not beyond 64 bits). The ga
 GraphQLService, in process or over HTTP, and subscriptions to a LiveService.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,16 @@ from server_core.errors import InvalidInput
 
 GATEWAY_SIGN = "{ gateway: __typename }"
 """What a gateway asks the actions every few seconds, to show that clients can come in."""
+
+REPEATABLE = frozenset(
+    {
+        *("set_flow_run_states", "set_task_run_states", "update_flow_run_heartbeat", "update_task_run_heartbeat"),
+        *("write_run_logs", "get_runs_in_queue", "get_or_create_task_run", "get_or_create_task_run_info"),
+        *("set_flow_run_name", "set_task_run_name", "register_agent"),
+    }
+)
+"""Mutations of flow runs and agents that may be sent again although they were carried out: where their answer is lost,
+the client is told to (actions.md §0.3)."""
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -105,6 +116,43 @@ class GraphQLResponse:
     status: int = 200
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceStatus:
+    """How a service is doing.
+
+    Attributes:
+        ready: it can answer, and so can its database.
+        version: of the program; empty if it does not tell.
+        schema: a digest of its GraphQL schema; empty if it does not tell.
+    """
+
+    ready: bool
+    version: str = ""
+    schema: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return what `/ready` of a service answers."""
+        return {
+            "status": "ok" if self.ready else "unavailable",
+            "version": self.version,
+            "schema": self.schema,
+            "services": {"database": self.ready},
+        }
+
+    @classmethod
+    def read(cls, body: bytes) -> "ServiceStatus":
+        """Read such a document.
+
+        Raises:
+            ValueError: it is none.
+        """
+        document = loads(body)
+        match document:
+            case {"status": str(status), "version": str(version), "schema": str(schema)}:
+                return cls(ready=status == "ok", version=version, schema=schema)
+        raise ValueError("not the status of a service")
+
+
 class GraphQLService(Protocol):
     """A service the gateway can call: the data API or the actions, in this process or behind HTTP."""
 
@@ -116,6 +164,14 @@ class GraphQLService(Protocol):
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation; never raises for a client's mistake."""
+
+    async def status(self) -> ServiceStatus:
+        """Tell how the service is doing, within a few seconds and cheaply enough for every second."""
+
+
+def schema_digest(sdl: str) -> str:
+    """Return what changes if and only if a schema does: ServiceStatus.schema."""
+    return hashlib.sha256(sdl.encode()).hexdigest()[:16]
 
 
 class Watcher(Protocol):

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
 
-from graphql import GraphQLSchema, build_schema, execute, introspection_from_schema, parse, validate
+from graphql import GraphQLSchema, build_schema, execute, introspection_from_schema, parse, print_schema, validate
 
 from server_core.errors import ServerError
-from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
+from server_core.observe import server_version
+from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher, schema_digest
 from services.gateway.stitch import Introspection, StitchedSchema, stitch
 
 DATA_SDL = """
@@ -87,6 +88,7 @@ class SchemaService:
         self.requests: list[GraphQLRequest] = []
         self.followed: dict[Watcher, GraphQLRequest] = {}
         self.running = False
+        self.version = server_version()
         self._whole = whole
         self._witness = witness
         for name, resolver in resolvers.items():
@@ -100,6 +102,10 @@ class SchemaService:
     async def stop(self) -> None:
         """Note that it was stopped."""
         self.running = False
+
+    async def status(self) -> ServiceStatus:
+        """Tell that it is well, and which schema it has."""
+        return ServiceStatus(ready=True, version=self.version, schema=schema_digest(print_schema(self.schema)))
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer as our services do: errors before data, 400 for what was not executed."""
@@ -165,6 +171,10 @@ class Overridden:
     async def stop(self) -> None:
         """Stop the service."""
         await self._service.stop()
+
+    async def status(self) -> ServiceStatus:
+        """Tell what the service tells."""
+        return await self._service.status()
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer by the function, unless it is the schema that is asked for."""

@@ -65,11 +65,8 @@ def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
 
 def _service_app(name: str, settings: Settings, dsn: str | None, registry: CollectorRegistry) -> Any:
     if name == "gateway":
-        upstream = _load("services.gateway.upstream:HttpUpstream")
-        data = upstream(
-            settings.gateway.data_url, name="data", operations_per_socket=settings.live.max_operations_per_socket
-        )
-        actions = upstream(settings.gateway.graphql_url, name="actions")
+        data = _load("services.gateway.upstream:data_upstream")(settings)
+        actions = _load("services.gateway.upstream:actions_upstream")(settings)
         beside = {"/metrics": metrics_endpoint(registry)}
         return _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside)
     module = f"services.{name}.app"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import asyncpg
 
 from server_core.config import DatabaseSettings
+from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
 from server_core.errors import (
     ConstraintViolation,
@@ -54,6 +55,14 @@ _NO_ANSWER = (
 )
 """Those after which nobody knows whether a commit that was under way took place; all others undo it for certain."""
 
+
+CONNECT_SECONDS = 10.0
+"""Longest wait for a new connection."""
+
+_GONE = (*_NO_ANSWER, asyncpg.CannotConnectNowError)
+"""Those that mean that the database, or the way to it, is away."""
+
+UNREACHABLE = "The database cannot be reached; try again."
 
 TIMED_OUT = "Operation timed out"
 """The UI compares these words (actions.md §0.3)."""
@@ -109,10 +118,14 @@ class Database:
     Args:
         dsn: any libpq-style `postgresql://` URL.
         settings: pool size and statement cache.
+
+    Attributes:
+        contact: whether the database answers.
     """
 
     def __init__(self, dsn: str, settings: DatabaseSettings | None = None) -> None:
         self._dsn = plain_dsn(dsn)
+        self.contact = Contact(logger)
         self._settings = settings or DatabaseSettings()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
@@ -133,6 +146,7 @@ class Database:
     async def _connect(self, server_settings: Mapping[str, str]) -> "asyncpg.Pool[asyncpg.Record]":
         return await asyncpg.create_pool(
             self._dsn,
+            timeout=CONNECT_SECONDS,
             min_size=1,
             max_size=self._settings.pool_size,
             statement_cache_size=self._settings.statement_cache_size,
@@ -167,8 +181,8 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        with _translated():
-            async with self._acquire() as connection:
+        with _translated(self.contact):
+            async with self._acquired() as connection:
                 yield ReadSession(connection)
 
     @asynccontextmanager
@@ -185,8 +199,8 @@ class Database:
             Unavailable: the database cannot be reached.
             OutcomeUnknown: see repeatable.
         """
-        with _translated() as attempt:
-            async with self._acquire() as connection, connection.transaction():
+        with _translated(self.contact) as attempt:
+            async with self._acquired() as connection, connection.transaction():
                 yield WriteSession(connection)
                 attempt.may_commit_twice = not repeatable
 
@@ -202,36 +216,51 @@ class Database:
         Raises:
             UniquenessViolation, ForeignKeyViolation, InvalidInput, Unavailable, OutcomeUnknown: as transaction does.
         """
-        with _translated() as attempt:
-            async with self._acquire() as connection:
+        with _translated(self.contact) as attempt:
+            async with self._acquired() as connection:
                 attempt.may_commit_twice = not repeatable
                 yield WriteSession(connection)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """Borrow a raw connection outside any transaction, for what outlives one (advisory locks, LISTEN)."""
-        with _translated():
-            async with self._acquire() as connection:
+        with _translated(self.contact):
+            async with self._acquired() as connection:
                 try:
                     yield connection
                 finally:
                     if not connection.is_closed():
                         await connection.reset()
 
-    def _acquire(self) -> Any:
-        if self._pool is None:
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator["Connection"]:
+        pool = self._pool
+        if pool is None:
             raise Unavailable("The database is not open.")
-        return self._pool.acquire()
+        try:
+            connection = await pool.acquire()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            # Whatever its reason is (a changed password, too many connections): nothing was begun.
+            self.contact.lost(error)
+            raise Unavailable(UNREACHABLE) from error
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
 
 
 class _translated:  # noqa: N801 - reads as a statement
     """Turns what Postgres or the network raises into the error tree; leaves every other error alone.
 
+    Args:
+        contact: told whether the database answered.
+
     Attributes:
         may_commit_twice: from here on a lost connection may hide a commit, and the change must not be made again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, contact: Contact) -> None:
+        self._contact = contact
         self.may_commit_twice = False
 
     def __enter__(self) -> Self:
@@ -240,7 +269,11 @@ class _translated:  # noqa: N801 - reads as a statement
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is None:
+            self._contact.found()
+        else:
+            if isinstance(error, _GONE):
+                self._contact.lost(error)
             translated = translate(error)
             if self.may_commit_twice and isinstance(error, _NO_ANSWER):
                 translated = OutcomeUnknown()
@@ -272,8 +305,7 @@ def translate(error: BaseException) -> ServerError | None:
         case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):
             return None  # the driver was used wrongly: a defect of ours, which another attempt does not mend
         case _ if isinstance(error, (*_LOST, asyncpg.InterfaceError)):
-            logger.warning("database unreachable: %s", error)
-            return Unavailable("The database cannot be reached; try again.")
+            return Unavailable(UNREACHABLE)
     return None
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from server_core.wire import End, GraphQLRequest, GraphQLResponse, Watcher
+from server_core.errors import Unavailable
+from server_core.observe import server_version
+from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
 from services.gateway.edge import DRAIN_BYTES
 from tests.support.gateway import Served, actions_service, data_service, served
 
@@ -35,7 +37,7 @@ async def test_members_of_a_batch_run_at_the_same_time() -> None:
         if "__schema" not in request.query:
             await together.wait()
 
-    async with served(data_service(meet), actions_service()) as gateway, asyncio.timeout(20):
+    async with served(data_service(meet), actions_service(), reads_at_once=40) as gateway, asyncio.timeout(20):
         members = [{"query": f"{{ a{number}: flow(limit: 1) {{ id }} }}"} for number in range(25)]
         results = (await gateway.client.post("/", json=members)).json()
     assert [list(result["data"]) for result in results] == [[f"a{number}"] for number in range(25)]
@@ -82,7 +84,11 @@ async def test_the_version_may_be_given_from_outside(monkeypatch: pytest.MonkeyP
 async def test_ready_when_both_upstreams_answer(gateway: Served) -> None:
     response = await gateway.client.get("/ready")
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "services": {"data": True, "actions": True}}
+    assert response.json() == {
+        "status": "ok",
+        "services": {"data": True, "actions": True},
+        "versions": dict.fromkeys(("gateway", "data", "actions"), server_version()),
+    }
 
 
 class Late:
@@ -99,8 +105,14 @@ class Late:
     async def stop(self) -> None:
         await self._service.stop()
 
-    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
+    async def status(self) -> ServiceStatus:
         self.asked.set()
+        if not self.there:
+            raise Unavailable("nobody there")
+        status: ServiceStatus = await self._service.status()
+        return status
+
+    async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         if not self.there:
             raise ConnectionRefusedError("nobody there")
         response: GraphQLResponse = await self._service.execute(request)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from server_core.wire import GraphQLResponse
-from services.gateway.answer import Answer, failed, is_plain, read
+from services.gateway.answer import Answer, failed, is_plain, read, without_invitation
 from services.gateway.merge import merge
 from services.gateway.split import RootField
 from services.gateway.stitch import Owner
@@ -163,3 +163,56 @@ def test_a_field_that_may_not_be_null_takes_the_data_with_it() -> None:
     document = json.loads(merge(fields, [failed([fields[0]], "no", "X"), Answer(values={"b": "1"})]))
     assert document["data"] is None
     assert len(document["errors"]) == 1
+
+
+def said(**entries: object) -> Answer:
+    """Return the answer of one call: by key, its value, or the code of its error."""
+    fields = [root(key) for key in entries]
+    errors = [
+        {"message": f"code {code}", "path": [key], "extensions": {"code": code}}
+        for key, code in entries.items()
+        if isinstance(code, str)
+    ]
+    data = {key: None if isinstance(value, str) else value for key, value in entries.items()}
+    return read(fields, response({"errors": errors, "data": data} if errors else {"data": data}), "actions")
+
+
+def codes(answers: list[Answer]) -> list[object]:
+    return [error["extensions"]["code"] for answer in answers for error in answer.errors.values()]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [said(a=1), said(b="API_ERROR")],
+        [said(b="API_ERROR"), said(a=1)],
+        [said(a="INTERNAL_SERVER_ERROR"), said(b="API_ERROR")],
+        [said(a="OUTCOME_UNKNOWN"), said(b="API_ERROR")],
+        [said(a={"b": None}, c="API_ERROR"), said(b="API_ERROR")],
+    ],
+)
+def test_after_a_commit_nothing_invites_to_send_again(answers: list[Answer]) -> None:
+    """actions.md §0.3: clients send a document again wherever its errors hold the text API_ERROR."""
+    told = without_invitation(answers)
+    assert "API_ERROR" not in merge([root(key) for each in answers for key in each.values], told).decode()
+    assert "OUTCOME_UNKNOWN" in codes(told)
+    assert [list(each.values) for each in told] == [list(each.values) for each in answers]
+
+
+def test_what_was_not_begun_invites_to_send_again() -> None:
+    answers = [said(a="API_ERROR"), said(b="API_ERROR", c="API_ERROR")]
+    assert without_invitation(answers) == answers
+
+
+def test_words_of_the_client_do_not_invite_either() -> None:
+    quoting = {"message": 'bad value "API_ERROR"', "path": ["a"], "extensions": {"code": "INVALID_INPUT"}}
+    answer = read([root("a")], response({"errors": [quoting], "data": {"a": None}}), "actions")
+    (told, _) = without_invitation([answer, said(b=1)])
+    assert "API_ERROR" not in json.dumps(told.errors)
+    assert codes([told]) == ["INVALID_INPUT"]
+
+
+def test_a_query_that_met_no_database_invites_to_send_it_again() -> None:
+    away = {"message": "connection error", "extensions": {"path": "$", "code": "postgres-error"}}
+    answer = read([root("a")], response({"errors": [away]}, 500), "data", inviting="postgres-error")
+    assert codes([answer]) == ["API_ERROR"]
