@@ -221,7 +221,8 @@ class _Line:
                     await first_done(self._listen(socket), self._keep(socket))
                 return
             except (OSError, WebSocketException, ValueError) as error:
-                self._upstream.away(error)
+                if self.held:
+                    self._upstream.away(error)
             except Exception:
                 _log.exception("A subscription line failed.")
             if not connected:
