@@ -36,6 +36,10 @@ up:
 migrate:
     prefect-server database upgrade
 
+# the tests on Postgres 11 to 18, out of npm packages: `just postgres-matrix --versions 11,18 -- tests/service -n 2`
+postgres-matrix *options:
+    python -m tests.support.postgres_matrix {{options}}
+
 # measure: `just bench towel` shows what a tick of each loop costs while the tables double
 bench name *options:
     python -m bench.{{name}} {{options}}

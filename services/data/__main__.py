@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings,
             data=replace(settings.data, host=given.host or settings.data.host, port=given.port or settings.data.port),
         )
+        if given.database_url:  # what settings say of another database is not about this one
+            settings = replace(settings, database=replace(settings.database, direct_url=None))
         dsn = given.database_url or settings.database.connection_url
         if not dsn:
             print("error: --database-url or database.connection_url must name a database", file=sys.stderr)

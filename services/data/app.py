@@ -124,7 +124,7 @@ class DataService:
             poll_interval=settings.live.poll_interval_seconds,
             at_once=max(1, settings.data.pool_size // 2),
         )
-        self._listener = Listener(dsn, self._hub)
+        self._listener = Listener(settings.database.direct_url or dsn, self._hub)
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -14,6 +14,7 @@ import asyncpg
 
 from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
+from server_core.db.route import STARTUP, STATEMENT_REFUSED, Route, local_settings, look_up, refused_statement
 from server_core.errors import Overloaded
 from server_core.gate import Gate
 from services.data.errors import (
@@ -66,9 +67,6 @@ _LARGEST_KEPT_WRITE: Final = 16 * 1024
 _MOST_PARAMETERS: Final = 32767
 """Postgres' limit."""
 
-_STARTUP: Final = {"application_name": "prefect-server data", "timezone": "UTC", "datestyle": "ISO"}
-"""What PgBouncer, too, takes and keeps as parameters of a connection."""
-
 _SESSION: Final = {
     "search_path": "public",
     "default_transaction_isolation": "read committed",
@@ -76,7 +74,15 @@ _SESSION: Final = {
     "bytea_output": "hex",
     "jit": "off",
 }
-"""What is set once the connection stands."""
+"""What is set once the connection stands; through a pooler, in each transaction."""
+
+
+class NotBegun(Exception):
+    """The connection was dead before anything of a transaction was sent."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
 
 
 class Postgres:
@@ -85,7 +91,7 @@ class Postgres:
     Args:
         dsn: any libpq-style `postgresql://` URL.
         pool_size: most connections.
-        statement_cache_size: prepared statements kept per connection.
+        statement_cache_size: prepared statements kept per connection; None: by what the DSN leads to.
         statement_timeout: seconds one statement may take; 0 for no limit.
         read_only: Postgres refuses whatever writes. If not, connections are made when first needed.
         waiting: most that wait for a connection.
@@ -98,7 +104,7 @@ class Postgres:
         dsn: str,
         *,
         pool_size: int = 8,
-        statement_cache_size: int = 200,
+        statement_cache_size: int | None = None,
         statement_timeout: float = 30.0,
         read_only: bool = True,
         waiting: int = 1000,
@@ -113,6 +119,7 @@ class Postgres:
         self._contact = contact or Contact(logger)
         self._gate = Gate(places=pool_size, waiting=waiting, seconds=wait_seconds)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._route = Route()
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
@@ -130,19 +137,20 @@ class Postgres:
         return self._pool
 
     async def start(self) -> None:
-        """Open the pool; if it reads one connection is made at once, so that a wrong DSN fails here."""
+        """Open the pool; connections are made at once, so that a wrong DSN fails here."""
+        self._route = await look_up(self._dsn)
         self._pool = await asyncpg.create_pool(
             self._dsn,
             timeout=CONNECT_SECONDS,
             min_size=1 if self._read_only else 0,
             max_size=self._pool_size,
             max_queries=2**31,
-            statement_cache_size=self._statement_cache_size,
+            statement_cache_size=self._route.statement_cache_size(self._statement_cache_size),
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0 if self._read_only else _LARGEST_KEPT_WRITE,
             init=self._prepare,
             reset=_keep_session if self._read_only else _end_transaction,
-            server_settings=_STARTUP,
+            server_settings={**STARTUP, "application_name": "prefect-server data"},
         )
 
     async def stop(self) -> None:
@@ -203,13 +211,48 @@ class Postgres:
         finally:
             self._gate.leave()
 
+    @asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[Connection]":
+        """Lend a connection in a transaction, which is committed if the block ends without an exception.
+
+        Raises:
+            NotBegun: the connection was dead before anything was sent.
+            ConnectionFailed: there is none to be had.
+        """
+        async with self.lent() as connection:
+            transaction = connection.transaction()
+            try:
+                await transaction.start()
+                if self._route.pooled:
+                    await connection.execute(local_settings(self._session()))
+            except LOST as error:
+                raise NotBegun(error) from error
+            try:
+                yield connection
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
+
     async def _prepare(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
-        session = {**_SESSION, "default_transaction_read_only": "on" if self._read_only else "off"}
-        session["statement_timeout"] = str(round(self._statement_timeout * 1000))
-        await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in session.items()))
+        if not self._route.pooled:
+            await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in self._session().items()))
+
+    def _session(self) -> dict[str, str]:
+        return {
+            **_SESSION,
+            "default_transaction_read_only": "on" if self._read_only else "off",
+            "statement_timeout": str(round(self._statement_timeout * 1000)),
+        }
 
     async def _fetch(self, text: str, parameters: Sequence[Any]) -> list[asyncpg.Record]:
+        if self._route.pooled:
+            try:
+                async with self.transaction() as connection:
+                    return await connection.fetch(text, *parameters)
+            except NotBegun as error:
+                raise error.cause from error
         async with self.lent() as connection:
             return await connection.fetch(text, *parameters)
 
@@ -223,6 +266,9 @@ class Postgres:
                 return ConstraintViolation(f"{kind}. {_message(error)}", path=path)
             case asyncpg.QueryCanceledError():
                 return TimedOut("Operation timed out", path=path)  # the UI compares these words (actions.md §0.3)
+            case _ if isinstance(error, STATEMENT_REFUSED):
+                refused_statement()
+                return ConnectionFailed()
             case asyncpg.InvalidEscapeSequenceError():
                 return BadRequest(_message(error), path=path)
             case (

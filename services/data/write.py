@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import asyncpg
 
 from services.data.errors import DataError
-from services.data.execute import LOST, Postgres, check_number
+from services.data.execute import LOST, NotBegun, Postgres, check_number
 from services.data.sql.script import Call, Records, Script
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Writer:
         while True:
             try:
                 return await self._once(script, variables)
-            except (*_UNDONE, _NotBegun) as error:
+            except (*_UNDONE, NotBegun) as error:
                 if attempt == ATTEMPTS:
-                    cause = error.cause if isinstance(error, _NotBegun) else error
+                    cause = error.cause if isinstance(error, NotBegun) else error
                     raise self._postgres.translated(cause) from error
             attempt += 1
 
@@ -53,23 +53,16 @@ class Writer:
         except StopIteration as end:
             return dict(end.value)
         try:
-            async with self._postgres.lent() as connection:
-                transaction = connection.transaction()
-                try:
-                    await transaction.start()
-                except LOST as error:
-                    raise _NotBegun(error) from error
-                try:
-                    while True:
-                        rows = await self._call(connection, call)
+            async with self._postgres.transaction() as connection:
+                while True:
+                    rows = await self._call(connection, call)
+                    try:
                         call = playing.send(rows)
-                except StopIteration as end:
-                    await transaction.commit()
-                    return dict(end.value)
-                except BaseException:
-                    await transaction.rollback()
-                    raise
-        except (DataError, _NotBegun, *_UNDONE):
+                    except StopIteration as end:
+                        answer = dict(end.value)
+                        break
+            return answer
+        except (DataError, NotBegun, *_UNDONE):
             raise
         except Exception as error:
             raise self._postgres.translated(error) from error
@@ -82,11 +75,3 @@ class Writer:
             raise
         except Exception as error:
             raise self._postgres.translated(error, path=call.path) from error
-
-
-class _NotBegun(Exception):
-    """The connection was dead before anything was sent."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__()
-        self.cause = cause

@@ -61,8 +61,17 @@ class DatabaseSettings:
     username: str | None = _setting(None, "Who connects to that database (prefect).")
     password: str | None = _setting(None, "Password for that database.", secret=True)
     pool_size: int = _setting(10, "Most connections one service keeps to the database.", least=1)
-    statement_cache_size: int = _setting(
-        200, "Prepared statements kept per connection; 0 behind PgBouncer in transaction mode.", least=0
+    direct_url: str | None = _setting(
+        None,
+        "DSN of Postgres itself where `connection_url` leads through a pooler: for migrations, leases and the"
+        " notifications of live queries (`connection_url`).",
+        secret=True,
+    )
+    statement_cache_size: int | None = _setting(
+        None,
+        "Prepared statements kept per connection (200; 0 through a pooler, unless it is PgBouncer 1.21 or later with"
+        " `max_prepared_statements`).",
+        least=0,
     )
     connect_retry_seconds: float = _setting(1.0, "Pause between attempts while the database is not there yet.", least=0)
     connect_timeout_seconds: float = _setting(

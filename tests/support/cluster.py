@@ -183,10 +183,21 @@ async def empty(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 async def disconnect(connection: "asyncpg.Connection[asyncpg.Record]", database: str) -> None:
     """End all other connections to a database."""
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
-        database,
+    await terminate(
+        connection, "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", database
     )
+
+
+async def terminate(connection: "asyncpg.Connection[asyncpg.Record]", processes: str, *args: object) -> int:
+    """End the server processes whose ids a query returns; return how many, when they are gone (at most 5 seconds)."""
+    pids = [row[0] for row in await connection.fetch(processes, *args)]
+    await connection.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid", pids)
+    left = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY($1::int[]))"
+    for _attempt in range(500):
+        if not await connection.fetchval(left, pids):
+            break
+        await asyncio.sleep(0.01)
+    return len(pids)
 
 
 def docker_answers() -> bool:

@@ -33,7 +33,8 @@ WITH RECURSIVE schemas AS (
 ), columns AS (
     SELECT a.attrelid, json_agg(json_build_object(
         'name', a.attname, 'type', a.atttypid::bigint, 'nullable', NOT (a.attnotnull OR t.typnotnull),
-        'settable', CASE WHEN tables.relkind <> 'v' THEN a.attgenerated = '' AND a.attidentity <> 'a'
+        'settable', CASE WHEN tables.relkind <> 'v'
+            THEN a.attidentity <> 'a' AND coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' -- not there before PG 12
             ELSE pg_column_is_updatable(tables.oid, a.attnum, false)
                  OR pg_relation_is_updatable(tables.oid, true) <> pg_relation_is_updatable(tables.oid, false) END
     ) ORDER BY a.attnum) AS list

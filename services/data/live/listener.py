@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from server_core.db.dsn import plain_dsn
+from server_core.db.route import look
 from services.data.catalog.model import QualifiedName
 from services.data.live.hub import NOTHING, Hub
 
@@ -83,6 +84,10 @@ _OLDEST: Final = "SELECT txid_snapshot_xmin(txid_current_snapshot())"
 """Every transaction with a smaller id is over."""
 
 
+class _Pooled(Exception):
+    """There is no session to listen in."""
+
+
 class Listener:
     """Keeps one connection that listens while the hub has live queries.
 
@@ -112,6 +117,10 @@ class Listener:
                     pause, failing = _RETRY[0], False
                     await session.run()
                 continue
+            except _Pooled:
+                if not failing:
+                    logger.info("through a pooler no changes are notified, live queries are asked at an interval")
+                pause, failing = longest, True
             except Exception as error:
                 # Whatever it is: without notifications live queries go on, only slower.
                 if not failing:
@@ -266,11 +275,17 @@ class _Session:
 
 @asynccontextmanager
 async def _connected(dsn: str) -> "AsyncIterator[Connection]":
-    """Open a connection for the length of a block; it changes nothing in the database."""
+    """Open a connection for the length of a block; it changes nothing in the database.
+
+    Raises:
+        _Pooled: it leads through a pooler, where listening would be done by a connection that others use.
+    """
     connection = await asyncpg.connect(
         dsn, timeout=10, statement_cache_size=0, server_settings={"application_name": "prefect-server data live"}
     )
     try:
+        if (await look(connection)).pooled:
+            raise _Pooled
         await connection.execute("SET statement_timeout TO 0; SET default_transaction_read_only TO on")
         yield connection
     finally:

@@ -62,7 +62,10 @@ async def prepare(settings: Settings, dsn: str) -> None:
     """
 
     async def work() -> None:
-        await migrate.upgrade(dsn, patience=Patience(wait_seconds=settings.database.upgrade_wait_seconds))
+        await migrate.upgrade(
+            settings.database.direct_url or dsn,
+            patience=Patience(wait_seconds=settings.database.upgrade_wait_seconds),
+        )
         async with Database(dsn, settings.database) as database:
             await ensure_default_tenant(ActionContext(database=database, settings=settings))
 

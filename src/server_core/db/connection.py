@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from server_core.db.dsn import plain_dsn, redacted
+from server_core.db.route import STARTUP, look
 from server_core.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -37,14 +39,24 @@ NOT_READY = (
 """What a database that is not there yet, is starting or is stopping answers: worth another attempt."""
 
 
+BEGIN = "SELECT set_config('search_path', 'public', true), set_config('transaction_read_only', 'off', true)"
+"""What each transaction on the schema begins with, whatever the role or the database says."""
+
+
 def engine(dsn: str) -> AsyncEngine:
-    """Return an engine for migrations only. The driver reads the DSN itself, so no part of it is rewritten."""
+    """Return an engine for migrations only. The driver reads the DSN itself, so no part of it is rewritten.
+
+    It names no prepared statements, of which poolers know nothing, and begins each transaction with what it needs.
+    """
     plain = plain_dsn(dsn)
 
     async def connect() -> "Connection":
         return await _connect(plain)
 
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    arguments = {"async_creator_fn": connect, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+    made = create_async_engine("postgresql+asyncpg://", connect_args=arguments, poolclass=NullPool)
+    event.listen(made.sync_engine, "begin", lambda connection: connection.exec_driver_sql(BEGIN))
+    return made
 
 
 async def wait_until_ready(dsn: str, *, retry_seconds: float, timeout_seconds: float = 0.0) -> None:
@@ -80,16 +92,17 @@ async def wait_until_ready(dsn: str, *, retry_seconds: float, timeout_seconds: f
 
 
 async def _connect(plain: str) -> "Connection":
-    """Connect for schema work: names without a schema mean `public`, whatever the role's search_path.
+    """Connect for schema work: nothing that a role or a database sets stands in its way.
 
-    Set only where it is needed and never as a connection parameter, which PgBouncer would refuse.
+    What must be otherwise is set once for the connection, or through a pooler at the beginning of each transaction.
     """
     connection = await asyncpg.connect(
-        plain, timeout=10, statement_cache_size=0, server_settings={"application_name": APPLICATION}
+        plain, timeout=10, statement_cache_size=0, server_settings={**STARTUP, "application_name": APPLICATION}
     )
-    schemas = await connection.fetchval("SELECT current_schemas(false)")
-    if schemas[:1] != ["public"]:
-        await connection.execute("SET search_path TO public")
+    route = await look(connection)
+    if not route.pooled:
+        for name, value in route.deviations.items():
+            await connection.execute(f"SET {name} TO '{value}'")
     return connection
 
 
@@ -129,11 +142,20 @@ def explained(place: str) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if sqlstate(error) == asyncpg.InsufficientPrivilegeError.sqlstate:
             raise ConfigError(
-                f"The role may not make the schema: {place} ({one_line(cause)}); let it own the database"
+                f"The role may not make the schema: {place} ({one_line(cause)}); {_remedy(str(cause))}"
             ) from error
         if isinstance(error, NOT_READY) or getattr(error, "connection_invalidated", False):
             raise Unavailable(f"The database went away: {place} ({one_line(cause)})") from error
         raise
+
+
+def _remedy(refusal: str) -> str:
+    """Return what the owner of the server can do about a refusal."""
+    if "extension" in refusal:
+        return "before version 13 Postgres needs one: as a superuser, CREATE EXTENSION pgcrypto WITH SCHEMA public"
+    if "schema public" in refusal:
+        return "from version 15 on it is closed to roles: GRANT CREATE, USAGE ON SCHEMA public TO that role"
+    return "let it own the database, and the tables in it"
 
 
 def sqlstate(error: asyncpg.PostgresError | DBAPIError) -> str | None:

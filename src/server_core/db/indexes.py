@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from alembic import op
 
+from server_core.db.route import POOLED
+
 logger = logging.getLogger(__name__)
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -75,8 +77,12 @@ def drop_indexes(indexes: Sequence[NewIndex]) -> None:
 
 
 def _without_timeout() -> None:
-    """Take off the limit that a role may have; how long to wait for older transactions is said by who upgrades."""
-    _run("SET statement_timeout = 0")
+    """Take off the limit that a role may have; how long to wait for older transactions is said by who upgrades.
+
+    Not through a pooler, where it would be taken off for others.
+    """
+    if not op.get_bind().info.get(POOLED):
+        _run("SET statement_timeout = 0")
 
 
 def _is_invalid(index: NewIndex) -> bool:
@@ -89,7 +95,8 @@ def _is_invalid(index: NewIndex) -> bool:
 def _sweep(index: NewIndex) -> None:
     """Take away what is left of a build that waited for too long; it would be written and never read."""
     with contextlib.suppress(sa.exc.DBAPIError):
-        _run("SET lock_timeout = '2s'")
+        if not op.get_bind().info.get(POOLED):
+            _run("SET lock_timeout = '2s'")
         _run(f"DROP INDEX IF EXISTS {index.full_name}")
 
 

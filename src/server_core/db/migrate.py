@@ -15,7 +15,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from server_core.db.adoption import (
@@ -26,7 +26,7 @@ from server_core.db.adoption import (
     refuse_other_schema,
     refuse_read_only,
 )
-from server_core.db.connection import engine, opened, sqlstate
+from server_core.db.connection import BEGIN, engine, opened, sqlstate
 from server_core.db.legacy import BASELINE, EARLIER, FIRST
 from server_core.db.revisions import (
     ADDITIONS,
@@ -39,6 +39,7 @@ from server_core.db.revisions import (
     head_revisions,
     made_anew,
 )
+from server_core.db.route import POOLED, look
 from server_core.db.waits import Patience, described, watched
 from server_core.errors import ConfigError
 
@@ -169,7 +170,8 @@ async def current_revisions(dsn: str) -> Revisions:
 @asynccontextmanager
 async def _locked(dsn: str, patience: Patience) -> AsyncIterator["Connection"]:
     """Open a connection and a transaction that nobody else who changes the schema has at the same time."""
-    async with opened(dsn) as guard, guard.transaction():
+    async with opened(dsn) as guard, guard.transaction(isolation="read_committed"):
+        await guard.execute(BEGIN)
         await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await guard.execute("SET LOCAL lock_timeout = 0")
         await guard.execute("SET LOCAL statement_timeout = 0")
@@ -219,11 +221,19 @@ async def _run(
 
     `first` runs before it in the same transaction.
     """
+    pooled = (await look(guard)).pooled
     await _let_go(guard)
+    timeouts = patience.timeouts.split(";")
+
+    def limit(connection: SyncConnection) -> None:
+        for timeout in timeouts:
+            connection.exec_driver_sql(timeout.replace("SET ", "SET LOCAL ", 1))
 
     def migrate(connection: SyncConnection) -> None:
-        for timeout in patience.timeouts.split(";"):
-            connection.exec_driver_sql(timeout)
+        connection.info[POOLED] = pooled
+        if not pooled:
+            for timeout in timeouts:
+                connection.exec_driver_sql(timeout)
         connection.commit()
         if first is not None:
             connection.execute(text(first))
@@ -231,6 +241,8 @@ async def _run(
         what(config, target)
 
     migrations = engine(dsn)
+    if pooled:
+        event.listen(migrations.sync_engine, "begin", limit)
     try:
         async with watched(dsn, patience):
             for attempt in range(1, ATTEMPTS + 1):

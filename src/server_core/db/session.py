@@ -7,7 +7,7 @@ the statement itself (docs/architecture.md). SQLAlchemy describes the tables (se
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ import asyncpg
 from server_core.config import DatabaseSettings
 from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
+from server_core.db.route import STATEMENT_REFUSED, Route, look_up, refused_statement
 from server_core.errors import (
     ConstraintViolation,
     ForeignKeyViolation,
@@ -128,31 +129,25 @@ class Database:
         self.contact = Contact(logger)
         self._settings = settings or DatabaseSettings()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._route = Route()
 
     async def open(self) -> None:
-        """Create the pool; one connection is made at once, so a wrong DSN fails here.
+        """Create the pool; connections are made at once, so a wrong DSN fails here.
 
         Triggers, functions and the store name tables without their schema, so `public` must come first in the
-        search_path. Where the role or the database says otherwise the pool asks for it at connect time; elsewhere it
-        does not, because PgBouncer refuses connections with that parameter.
+        search_path, whatever the role or the database says (db/route.py).
         """
-        pool = await self._connect({})
-        schemas = await pool.fetchval("SELECT current_schemas(false)")
-        if schemas[:1] != ["public"]:
-            await pool.close()
-            pool = await self._connect({"search_path": "public"})
-        self._pool = pool
-
-    async def _connect(self, server_settings: Mapping[str, str]) -> "asyncpg.Pool[asyncpg.Record]":
-        return await asyncpg.create_pool(
+        self._route = await look_up(self._dsn)
+        self._pool = await asyncpg.create_pool(
             self._dsn,
             timeout=CONNECT_SECONDS,
             min_size=1,
             max_size=self._settings.pool_size,
-            statement_cache_size=self._settings.statement_cache_size,
+            statement_cache_size=self._route.statement_cache_size(self._settings.statement_cache_size),
+            max_cacheable_statement_size=0,  # one that is not kept would be prepared for whom a pooler has next
             init=prepare,
             reset=_keep,
-            server_settings={"timezone": "UTC", "application_name": "prefect-server", **server_settings},
+            server_settings={**self._route.startup, "application_name": "prefect-server"},
         )
 
     async def close(self) -> None:
@@ -181,6 +176,10 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached.
         """
+        if self._route.local:
+            async with self.transaction() as session:
+                yield session
+            return
         with _translated(self.contact):
             async with self._acquired() as connection:
                 yield ReadSession(connection)
@@ -201,6 +200,8 @@ class Database:
         """
         with _translated(self.contact) as attempt:
             async with self._acquired() as connection, connection.transaction():
+                if self._route.local:
+                    await connection.execute(self._route.local)
                 yield WriteSession(connection)
                 attempt.may_commit_twice = not repeatable
 
@@ -216,6 +217,10 @@ class Database:
         Raises:
             UniquenessViolation, ForeignKeyViolation, InvalidInput, Unavailable, OutcomeUnknown: as transaction does.
         """
+        if self._route.local:
+            async with self.transaction(repeatable=repeatable) as session:
+                yield session
+            return
         with _translated(self.contact) as attempt:
             async with self._acquired() as connection:
                 attempt.may_commit_twice = not repeatable
@@ -223,13 +228,16 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
-        """Borrow a raw connection outside any transaction, for what outlives one (advisory locks, LISTEN)."""
+        """Borrow a raw connection outside any transaction, for one that lasts (leases).
+
+        Through a pooler it is a raw one too, and what is set outside a transaction is set for others.
+        """
         with _translated(self.contact):
             async with self._acquired() as connection:
                 try:
                     yield connection
                 finally:
-                    if not connection.is_closed():
+                    if not connection.is_closed() and not self._route.pooled:
                         await connection.reset()
 
     @asynccontextmanager
@@ -302,6 +310,9 @@ def translate(error: BaseException) -> ServerError | None:
             return Unavailable("The request met another one and was undone; try again.")
         case asyncpg.QueryCanceledError():  # a statement_timeout of the operator's
             return Unavailable(TIMED_OUT)
+        case _ if isinstance(error, STATEMENT_REFUSED):
+            refused_statement()
+            return Unavailable("The database cannot be reached; try again.")
         case asyncpg.InterfaceError() if not str(error).endswith(("is closed", "is closing", "back to the pool")):
             return None  # the driver was used wrongly: a defect of ours, which another attempt does not mend
         case _ if isinstance(error, (*_LOST, asyncpg.InterfaceError)):

@@ -48,7 +48,10 @@ WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND cont
 UNION ALL
 SELECT 4, name, 0, format(
     'trigger %s.%s %s', name, tgname,
-    regexp_replace(pg_get_triggerdef(pg_trigger.oid), '^CREATE TRIGGER \\S+ (.*) ON \\S+ (.*)$', '\\1 \\2')
+    replace(  -- PG 11 says it with the older word
+        regexp_replace(pg_get_triggerdef(pg_trigger.oid), '^CREATE TRIGGER \\S+ (.*) ON \\S+ (.*)$', '\\1 \\2'),
+        'EXECUTE PROCEDURE', 'EXECUTE FUNCTION'
+    )
 )
 FROM relation JOIN pg_trigger ON tgrelid = relation.oid AND NOT tgisinternal
 UNION ALL

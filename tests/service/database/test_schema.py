@@ -32,6 +32,8 @@ async def test_models_make_the_same_tables_as_migrations(database_url: str, empt
         await connection.execute("CREATE SCHEMA utility")
         if trigrams:
             await connection.execute("CREATE EXTENSION pg_trgm")
+        if connection.get_server_version().major < 13:
+            await connection.execute("CREATE EXTENSION pgcrypto")
     metadata = expected_tables(trigrams=trigrams)
     modelled_engine = engine(empty_database_url)
     async with modelled_engine.begin() as session:

@@ -19,7 +19,7 @@ from services.towel.lease import Leases
 from services.towel.loops.scheduler import Scheduler
 from services.towel.loops.zombie_killer import ZombieKiller
 from services.towel.runner import Runner
-from tests.support.cluster import connected, disconnect
+from tests.support.cluster import connected, disconnect, terminate
 from tests.support.rows import execute, fetch_all, make_flow, make_flow_run
 from tests.support.waiting import wait_until
 
@@ -255,9 +255,10 @@ async def test_a_leader_that_loses_its_connection_loses_the_lock(context: Action
         assert not await waiting.hold("x")
         await waiting.release()
         async with connected(database_url) as connection:
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            await terminate(
+                connection,
+                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             )
         assert await waiting.hold("x")
         with pytest.raises(Unavailable):

@@ -6,7 +6,7 @@ from server_core.db.session import Database
 from services.data.live import listener
 from tests.service.data.live.conftest import Served, Serving
 from tests.service.data.live.test_subscriptions import COUNT, PROJECTS, add, projects
-from tests.support.cluster import connected
+from tests.support.cluster import connected, terminate
 from tests.support.factories import make_flow
 from tests.support.live_client import talking
 from tests.support.waiting import wait_until
@@ -17,11 +17,11 @@ LISTENING = "application_name = 'prefect-server data live'"
 async def cut(database_url: str, which: str) -> int:
     """End connections to the database and return how many."""
     async with connected(database_url) as connection:
-        ended = await connection.fetch(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
+        return await terminate(
+            connection,
+            "SELECT pid FROM pg_stat_activity"
+            f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}",
         )
-    return len(ended)
 
 
 async def test_a_lost_connection_loses_no_change(served: Served, database: Database, database_url: str) -> None:
