@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -174,6 +175,14 @@ async def connected(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
         yield connection
     finally:
         await connection.close()
+
+
+async def run_script(connection: "asyncpg.Connection[asyncpg.Record]", path: Path) -> None:
+    """Run a file of SQL; before PG 12 generated columns become plain ones, which stay empty."""
+    text = await asyncio.to_thread(path.read_text)
+    if connection.get_server_version().major < 12:
+        text = re.sub(r" GENERATED ALWAYS AS \(.*\) STORED", "", text)
+    await connection.execute(text)
 
 
 async def empty(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

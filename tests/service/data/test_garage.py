@@ -1,6 +1,5 @@
 """Mutations on a database that has nothing to do with Prefect, from its own metadata."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
 from services.data.schema.build import build_schema
 from tests.service.data.writing import Writing, writing_on
-from tests.support.cluster import connected
+from tests.support.cluster import connected, run_script
 
 GARAGE = Path(__file__).with_name("garage")
 
@@ -22,7 +21,7 @@ GARAGE = Path(__file__).with_name("garage")
 async def garage(empty_database_url: str) -> AsyncIterator[Writing]:
     """The data API with mutations over garage.sql."""
     async with connected(empty_database_url) as connection:
-        await connection.execute(await asyncio.to_thread((GARAGE / "garage.sql").read_text))
+        await run_script(connection, GARAGE / "garage.sql")
     async with writing_on(empty_database_url, GARAGE / "metadata.yaml", pool_size=2) as started:
         yield started
 

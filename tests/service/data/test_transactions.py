@@ -95,7 +95,7 @@ async def test_a_deadlock_is_tried_again(private: Writing, other: "asyncpg.Conne
 async def test_a_connection_that_died_idle_is_replaced(private: Writing) -> None:
     async with private.pool.acquire() as connection:
         pid = connection.get_server_pid()
-    await private.sql("SELECT pg_terminate_backend($1, 5000)", pid)
+    await private.end(pid)
     assert await private.do(INSERT) == {"insert_tenant_one": {"slug": "c"}}
     assert await names(private) == ["a", "b", "c"]
 
@@ -109,7 +109,7 @@ async def test_a_connection_that_dies_at_work_is_an_error_and_nothing_is_done(
         await other.execute("UPDATE tenant SET name = name WHERE slug = 'b'")
         running = asyncio.create_task(private.refused(BOTH))
         await wait_until(lambda: waits(private), seconds=5, what="the mutation waits for the row")
-        await private.sql("SELECT pg_terminate_backend($1, 5000)", pid)
+        await private.end(pid)
         assert await running == ("postgres-error", "$", "connection error")
     assert await names(private) == ["a", "b"]
     assert await private.do(INSERT) == {"insert_tenant_one": {"slug": "c"}}

@@ -1,6 +1,5 @@
 """Columns of every kind of type: shown, named and compared, whether a value is a literal, a variable or inside one."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ import yaml
 from server_core.config import Settings
 from server_core.wire import GraphQLRequest, parse_body
 from services.data.app import DataService
-from tests.support.cluster import Cluster, connected
+from tests.support.cluster import Cluster, connected, run_script
 
 HERE = Path(__file__).with_name("types")
 
@@ -40,7 +39,7 @@ async def types(cluster: Cluster, pytestconfig: pytest.Config) -> AsyncIterator[
     name = f"{cluster.run}_types_{worker}"
     dsn = await cluster.create(name)
     async with connected(dsn) as connection:
-        await connection.execute(await asyncio.to_thread((HERE / "types.sql").read_text))
+        await run_script(connection, HERE / "types.sql")
     service = DataService(Settings(), dsn, HERE / "metadata.yaml")
     await service.start()
     yield service

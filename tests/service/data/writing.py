@@ -12,7 +12,7 @@ import asyncpg
 from server_core.config import DataSettings, Settings
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
-from tests.support.cluster import connected
+from tests.support.cluster import connected, terminate
 from tests.support.recorder import Recorder, recorded
 
 FLOW: Final = """{
@@ -70,6 +70,11 @@ class Writing:
         """Ask the database itself."""
         async with connected(self.dsn) as connection:
             return [tuple(row) for row in await connection.fetch(text, *arguments)]
+
+    async def end(self, pid: int) -> None:
+        """End a server process and return when it is gone."""
+        async with connected(self.dsn) as connection:
+            assert await terminate(connection, "SELECT $1::int", pid) == 1
 
     async def flow(self) -> str:
         """Insert FLOW; return its id."""

@@ -123,8 +123,10 @@ async def hostile_url(cluster: Cluster, empty_database_url: str) -> AsyncIterato
         await connection.execute(f"ALTER ROLE \"{role}\" SET timezone TO 'Asia/Tokyo'")
         await connection.execute(f'ALTER DATABASE "{database}" OWNER TO "{role}"')
     async with connected(empty_database_url) as connection:
-        if await connection.fetchval("SELECT current_setting('server_version_num')::int < 150000"):
+        if connection.get_server_version().major < 15:
             await connection.execute(f'ALTER SCHEMA public OWNER TO "{role}"')
+        if connection.get_server_version().major < 13:  # the one thing that a superuser must do there
+            await connection.execute("CREATE EXTENSION pgcrypto WITH SCHEMA public")
     parts = urlsplit(empty_database_url)
     place = parts.netloc.rpartition("@")[2]
     netloc = f"{quote(role, safe='')}:{quote(PASSWORD, safe='')}@{place}"

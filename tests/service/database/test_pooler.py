@@ -216,7 +216,7 @@ async def test_live_queries(database: Database, database_url: str, pooled_url: s
     clean = await left_behind(pooled_url)
     settings = settings_of(direct_url=database_url if direct else None)
     pause = 3600.0 if direct else 0.05
-    settings = replace(settings, data=replace(settings.data, live_poll_interval_seconds=pause))
+    settings = replace(settings, live=replace(settings.live, poll_interval_seconds=pause))
     service = create_service(settings, pooled_url)
     assert isinstance(service, DataService)
     async with listening(create_app(service)) as url, talking(url) as client:
