@@ -9,6 +9,7 @@ from server_core.config_loader import load_settings
 from server_core.metrics import metrics_endpoint, process_registry
 from server_core.observe import configure_logging
 from server_core.serving import WEBSOCKETS, Server
+from server_core.tls import Certificate
 from services.gateway.app import create_app
 from services.gateway.upstream import actions_upstream, data_upstream
 
@@ -28,6 +29,7 @@ def main() -> None:
         beside={"/metrics": metrics_endpoint(registry)},
     )
     observe_requests(app, service="gateway", settings=settings, registry=registry)
+    certificate = Certificate.of(settings.gateway)
     config = uvicorn.Config(
         app,
         host=settings.gateway.host,
@@ -41,6 +43,8 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the app's own layer reads them, and needs to see who asks
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
     server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """The gateway: one endpoint in front of the data API and the actions. Conductor of its rooms.
 
+proxy           what a proxy tells → the request as its client sent it
 edge            HTTP → operations (body: inflate, decode)                      refuses 400, 405, 413, 415
 schemas         both upstreams' schemas → one (stitch)                          refuses 503 until it is known
 watch           how the upstreams are doing → /ready, and new schemas
@@ -21,6 +22,7 @@ from uuid import uuid4
 
 from graphql import OperationType
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from server_core.config import Settings
@@ -44,6 +46,7 @@ from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
 from services.gateway.introspection import Introspector
 from services.gateway.merge import merge
+from services.gateway.proxy import BehindProxy
 from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
 from services.gateway.schemas import PATIENCE_SECONDS, RETRY_SECONDS, Schemas
 from services.gateway.split import Step
@@ -112,6 +115,9 @@ def create_app(
             *(Route(path, endpoint) for path, endpoint in beside.items()),
             WebSocketRoute("/{path:path}", sockets.serve),
             Mount("", app=Edge(settings.gateway, gateway, limits=limits)),
+        ],
+        middleware=[
+            Middleware(BehindProxy, base_path=settings.gateway.base_path, trusted=settings.gateway.trusted_proxies)
         ],
         lifespan=lifespan,
     )

@@ -143,6 +143,18 @@ class GatewaySettings:
     playground: bool = _setting(
         True, "Answer a browser's GET with GraphiQL, a query page.", env=("APOLLO_API_ENABLE_PLAYGROUND",)
     )
+    base_path: str = _setting(
+        "", "Prefix below which a proxy shows the server (`/prefect`), whether it takes it off the path or not."
+    )
+    trusted_proxies: str = _setting(
+        "127.0.0.1",
+        "Whose `X-Forwarded-*` and `Forwarded` headers are believed: addresses, networks, comma-separated; `*`: all.",
+    )
+    tls_cert: Path | None = _setting(  # noqa: RUF009
+        None, "Certificate (chain) in PEM; the server then speaks HTTPS."
+    )
+    tls_key: Path | None = _setting(None, "Its key in PEM, unless it is in the same file.")  # noqa: RUF009
+    tls_key_password: str | None = _setting(None, "Password of the key.", secret=True)
     introspection: bool = _setting(True, "Answer questions about the schema (`__schema`, `__type`).")
 
 

@@ -23,7 +23,7 @@ from server_core.db.embedded import EmbeddedPostgres
 DEADLINE_SECONDS = 60.0
 """Longest wait for something that takes a second on an idle machine."""
 
-READY = r"is ready at (http://\S+)"
+READY = r"is ready at (https?://\S+)"
 
 _BAD = re.compile(r'"severity": ?"(ERROR|CRITICAL)"|Traceback \(most recent')
 

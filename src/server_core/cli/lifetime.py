@@ -24,6 +24,7 @@ import uvicorn
 from server_core.config import Settings
 from server_core.errors import ConfigError
 from server_core.serving import WEBSOCKETS, Server
+from server_core.tls import Certificate
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -97,11 +98,25 @@ class Lifetime:
         keep_alive_seconds: int,
         message_limit_bytes: int,
         on_ready: Callable[[], None],
+        certificate: Certificate | None = None,
+        proxy_headers: bool = True,
     ) -> None:
         """Answer HTTP and WebSockets on bound sockets until a stop is asked for and the requests in flight are done.
 
         The app's lifespan is the caller's to enter, so that what fails in it is an ordinary exception.
+
+        Args:
+            app: answers.
+            sockets: bound, not listening yet.
+            settings: of the process.
+            keep_alive_seconds: when idle connections are closed.
+            message_limit_bytes: largest message on a WebSocket.
+            on_ready: called when connections are accepted.
+            certificate: speak HTTPS with it; SIGHUP reads it anew.
+            proxy_headers: believe `X-Forwarded-*` from this machine; not for an app that judges by itself.
         """
+        if certificate is not None:
+            self.on_hangup(lambda: _reload(certificate))
         config = uvicorn.Config(
             app,
             http="httptools",
@@ -113,6 +128,8 @@ class Lifetime:
             server_header=False,
             timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            proxy_headers=proxy_headers,
+            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         server = _Server(config, on_ready)
@@ -160,6 +177,15 @@ class Lifetime:
     def _on_deadline(self) -> None:
         logger.warning("not everything stopped in time: leaving what is left")
         self._leave(0)
+
+
+async def _reload(certificate: Certificate) -> None:
+    try:
+        certificate.reload()
+    except ConfigError as error:
+        logger.warning("the old certificate stays: %s", error.message)
+    else:
+        logger.info("the certificate was read anew")
 
 
 class _Server(Server):
@@ -253,9 +279,9 @@ def _in_use(host: str, port: int) -> ConfigError:
     return ConfigError(f"Port {port} on {host} is in use: stop what listens there, or choose another with --port.")
 
 
-def url_of(sockets: Sequence[socket.socket]) -> str:
+def url_of(sockets: Sequence[socket.socket], *, scheme: str = "http", path: str = "") -> str:
     """Return the URL at which this machine reaches bound sockets."""
     host, port = sockets[0].getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}"

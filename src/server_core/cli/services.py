@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from server_core.cli.assemble import NEED_DATABASE, lifespan, service_app
+from server_core.cli.front import BasePath, TlsCert, TlsKey, front_url, with_front
 from server_core.cli.lifetime import Lifetime, bind, run, url_of
 from server_core.cli.readiness import database_url, wait_for_schema
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.errors import ConfigError
 from server_core.observe import configure_logging
+from server_core.tls import Certificate
 
 
 class Service(StrEnum):
@@ -40,19 +42,26 @@ def services(
         str | None,
         typer.Option(help="Loops of the towel to run, comma-separated: scheduler, lazarus, … [default: all]"),
     ] = None,
+    base_path: BasePath = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
 ) -> None:
     """Start one service; Postgres is all the services share.
 
     Waits for the database and for its schema, which `prefect-server database upgrade` brings to this release. The towel
     answers `/health` and `/metrics` only. SIGHUP, or `POST /-/reload` from this machine, lets data read metadata file
-    and database schema anew.
+    and database schema anew; SIGHUP lets the gateway read its certificate anew, if there is one.
     """
     settings = load_settings()
     configure_logging(settings.logging)
     if loops is not None and name is not Service.TOWEL:
         raise ConfigError(f"--loops is for the towel; {name} has none.")
+    if name is not Service.GATEWAY and (base_path, tls_cert, tls_key) != (None, None, None):
+        raise ConfigError(f"--base-path, --tls-cert and --tls-key are for the gateway; {name} has none.")
     settings = _with_options(settings, name, host, port)
+    front = with_front(settings.gateway, base_path=base_path, tls_cert=tls_cert, tls_key=tls_key)
+    settings = replace(settings, gateway=front)
     if loops is not None:
         settings = replace(settings, towel=replace(settings.towel, loops=loops))
     run(lambda lifetime: _run_http(lifetime, settings, name, exit_with_parent))
@@ -66,6 +75,8 @@ def _with_options(settings: Settings, name: str, host: str | None, port: int | N
 
 async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with_parent: bool) -> None:
     section = getattr(settings, name)
+    front = name == Service.GATEWAY
+    certificate = Certificate.of(settings.gateway) if front else None
     sockets = bind(section.host, section.port, key=name)
     if exit_with_parent:
         _watch_parent(lifetime)
@@ -82,7 +93,12 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
             settings=settings,
             keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
             message_limit_bytes=settings.gateway.body_limit_bytes,
-            on_ready=lambda: typer.echo(f"prefect-server {name} is ready at {url_of(sockets)}"),
+            on_ready=lambda: typer.echo(
+                f"prefect-server {name} is ready at"
+                f" {front_url(settings.gateway, sockets) if front else url_of(sockets)}"
+            ),
+            certificate=certificate,
+            proxy_headers=not front,
         )
 
 

@@ -10,12 +10,14 @@ import typer
 
 from server_core.cli.assemble import lifespan, until_it_answers, whole_server
 from server_core.cli.embedded import start_embedded
-from server_core.cli.lifetime import Lifetime, bind, run, url_of
+from server_core.cli.front import BasePath, TlsCert, TlsKey, front_url, with_front
+from server_core.cli.lifetime import Lifetime, bind, run
 from server_core.cli.readiness import prepare
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db.dsn import redacted
 from server_core.observe import configure_logging
+from server_core.tls import Certificate
 
 CLIENT_DEFAULT = "http://localhost:4200"
 
@@ -30,15 +32,22 @@ def start(
     database_url: Annotated[
         str | None, typer.Option(help="URL of a Postgres; without one, an embedded Postgres is run.")
     ] = None,
+    base_path: BasePath = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Start the whole server in one process.
 
-    Waits for the database, upgrades its schema, creates the default tenant once, and serves until Ctrl-C.
+    Waits for the database, upgrades its schema, creates the default tenant once, and serves until Ctrl-C. SIGHUP reads
+    the certificate anew, if there is one.
     """
     settings = _with_options(load_settings(), host, port, database_url)
+    front = with_front(settings.gateway, base_path=base_path, tls_cert=tls_cert, tls_key=tls_key)
+    settings = replace(settings, gateway=front)
     configure_logging(settings.logging)
+    certificate = Certificate.of(settings.gateway)
     sockets = bind(settings.gateway.host, settings.gateway.port, key="gateway")
-    run(lambda lifetime: _start(lifetime, settings, sockets))
+    run(lambda lifetime: _start(lifetime, settings, sockets, certificate))
 
 
 def _with_options(settings: Settings, host: str | None, port: int | None, database_url: str | None) -> Settings:
@@ -51,7 +60,9 @@ def _with_options(settings: Settings, host: str | None, port: int | None, databa
     return replace(settings, gateway=gateway, database=database)
 
 
-async def _start(lifetime: Lifetime, settings: Settings, sockets: list[socket.socket]) -> None:
+async def _start(
+    lifetime: Lifetime, settings: Settings, sockets: list[socket.socket], certificate: Certificate | None
+) -> None:
     dsn = settings.database.connection_url
     place = redacted(dsn) if dsn else f"embedded Postgres in {settings.home / 'postgres'}"
     if dsn is None:
@@ -71,7 +82,9 @@ async def _start(lifetime: Lifetime, settings: Settings, sockets: list[socket.so
                 settings=settings,
                 keep_alive_seconds=settings.gateway.keep_alive_seconds,
                 message_limit_bytes=settings.gateway.body_limit_bytes,
-                on_ready=lambda: typer.echo(banner(url_of(sockets), place)),
+                on_ready=lambda: typer.echo(banner(front_url(settings.gateway, sockets), place)),
+                certificate=certificate,
+                proxy_headers=False,
             ),
             _stop_with(lifetime, loops.stop),
         )

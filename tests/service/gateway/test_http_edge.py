@@ -1,15 +1,22 @@
 """The HTTP edge in process: what it does, besides what test_http_contract says it answers (data-api.md §3.1)."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
+from server_core.config import GatewaySettings, Settings
 from server_core.errors import Unavailable
 from server_core.observe import server_version
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
+from services.gateway.app import create_app
 from services.gateway.edge import DRAIN_BYTES
+from services.gateway.reply import GZIP_BYTES
+from tests.support.exchange import Sent, in_process
 from tests.support.gateway import Served, actions_service, data_service, served
 
 JSON = {"content-type": "application/json"}
@@ -60,9 +67,15 @@ async def test_a_browser_gets_a_page_that_loads_nothing_from_elsewhere(gateway: 
 
 
 async def test_the_page_can_be_switched_off() -> None:
+    """Its files go too; the legacy name of the setting is APOLLO_API_ENABLE_PLAYGROUND."""
+    async with served() as gateway:
+        page = await gateway.client.get("/", headers={"accept": "text/html"})
+        file = "/" + re.findall(r'src="./([^"]*)"', page.text)[0]
+        assert (await gateway.client.get(file)).status_code == 200
     async with served(playground=False) as gateway:
-        response = await gateway.client.get("/", headers={"accept": "text/html"})
-    assert (response.status_code, response.text) == (400, "GET query missing.")
+        for path in ("/", file):
+            response = await gateway.client.get(path, headers={"accept": "text/html"})
+            assert (response.status_code, response.text) == (400, "GET query missing.")
 
 
 async def test_health(gateway: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,3 +174,67 @@ async def test_text_that_utf8_cannot_hold(gateway: Served) -> None:
     body = b'{"query":"{ hello \\ud800 }"}'
     response: httpx.Response = await gateway.client.post("/", content=body, headers=JSON)
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize("base", ["/prefect", ""])
+async def test_below_a_base_path(base: str) -> None:
+    """Demand 13: every endpoint is there with the prefix and without it, as the proxy leaves it."""
+    async with served(base_path="prefect", trusted_proxies="*") as gateway:
+        for path in (base or "/", f"{base}/", f"{base}/graphql"):
+            response = await gateway.client.post(path, json={"query": "{ hello }"})
+            assert response.json() == {"data": {"hello": "👋"}}
+            page = await gateway.client.get(path, headers={"accept": "text/html"})
+            links = re.findall(r'src="([^"]*)"', page.text)
+            assert links[0].startswith("/prefect/_graphiql/")
+            file = await gateway.client.get(links[0].removeprefix("/prefect" if not base else ""))
+            assert file.headers["content-type"] == "text/javascript; charset=utf-8"
+        assert (await gateway.client.get(f"{base}/health")).json()["status"] == "ok"
+        assert (await gateway.client.get(f"{base}/ready")).status_code == 200
+        assert (await gateway.client.get(f"{base}/.well-known/apollo/server-health")).json() == {"status": "pass"}
+        preflight = await gateway.client.options(base or "/")
+        assert preflight.status_code == 204
+
+
+async def test_pages_beside_are_below_the_base_path_too() -> None:
+    async def page(_request: Request) -> Response:
+        return PlainTextResponse("figures")
+
+    app = create_app(
+        Settings(gateway=GatewaySettings(base_path="/prefect")),
+        data=data_service(),
+        actions=actions_service(),
+        beside={"/metrics": page},
+    )
+    for path in ("/metrics", "/prefect/metrics"):
+        assert (await in_process(app)(Sent(method="GET", target=path, headers=()))).body == b"figures"
+    assert (await in_process(app)(Sent(method="GET", target="/prefectmetrics", headers=()))).status == 400
+
+
+async def test_compression_can_be_switched_off() -> None:
+    query = "{ __schema { types { name fields { name description } } } }"
+    async with served(compression=False) as gateway:
+        response = await gateway.client.post("/", json={"query": query}, headers={"accept-encoding": "gzip"})
+    assert len(response.content) > GZIP_BYTES
+    assert "content-encoding" not in response.headers
+    assert "vary" not in response.headers
+
+
+async def test_introspection_can_be_switched_off() -> None:
+    """Demand 18."""
+    async with served(introspection=False) as gateway:
+        response = await gateway.post("{ __schema { queryType { name } } }")
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
+        assert (await gateway.post("{ __typename hello }")).json() == {"data": {"__typename": "Query", "hello": "👋"}}
+
+
+async def test_a_client_is_told_its_version_with_what_is_not_there(gateway: Served) -> None:
+    """Demand 25: the 1.x client sends its version with every request."""
+    response = await gateway.client.post(
+        "/", json={"query": "{ flow { nothing } }"}, headers={"X-PREFECT-CORE-VERSION": "1.4.1"}
+    )
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert error["message"].startswith("Cannot query field 'nothing' on type 'flow'.")
+    assert "Prefect 1.4.1" in error["message"]
+    assert error["extensions"]["client_version"] == "1.4.1"
