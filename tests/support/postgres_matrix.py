@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,12 +111,21 @@ def installed(folder: Path, major: int) -> Path:
 
 
 @contextlib.contextmanager
-def running(installation: Path) -> Iterator[str]:
-    """Run a fresh cluster for the length of a block; yields the URL of its maintenance database."""
+def running(
+    installation: Path, settings: Mapping[str, str] | None = None, secrets: Sequence[Path] = ()
+) -> Iterator[str]:
+    """Run a fresh cluster for the length of a block; yields the URL of its maintenance database.
+
+    Args:
+        installation: folder with `bin` in it.
+        settings: further server settings.
+        secrets: files that the server's account, and nobody else, must be able to read.
+    """
     home = Path(tempfile.mkdtemp(prefix="postgres-matrix-"))
     user = system_user_for(installation, home)
     if user is not None:
-        user.own(home)
+        for path in (home, *secrets):
+            user.own(path)
     data = home / "data"
     port = free_port()
     programs = installation / "bin"
@@ -124,7 +133,7 @@ def running(installation: Path) -> Iterator[str]:
         as_user(
             user, [programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]
         )
-        options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+        options = [f"-c{name}={value}" for name, value in {**SETTINGS, **(settings or {})}.items()]
         with (home / "log").open("wb") as log:
             server = subprocess.Popen(
                 [programs / "postgres", "-D", data, "-p", str(port), *options],

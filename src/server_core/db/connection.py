@@ -39,7 +39,10 @@ NOT_READY = (
 """What a database that is not there yet, is starting or is stopping answers: worth another attempt."""
 
 
-BEGIN = "SELECT set_config('search_path', 'public', true), set_config('transaction_read_only', 'off', true)"
+BEGIN = (
+    "SELECT set_config('search_path', 'public', true),"
+    " set_config('transaction_read_only', CASE WHEN pg_is_in_recovery() THEN 'on' ELSE 'off' END, true)"
+)
 """What each transaction on the schema begins with, whatever the role or the database says."""
 
 

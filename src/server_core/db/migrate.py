@@ -18,6 +18,7 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
+from server_core.db import search
 from server_core.db.adoption import (
     ATTEMPTS,
     adopt,
@@ -89,6 +90,7 @@ async def upgrade(dsn: str, *, patience: Patience | None = None) -> None:
     async with _locked(dsn, patience) as guard:
         found, head = await ready_to_upgrade(guard), head_revisions()
         if found == head:
+            await _complete(guard, dsn, patience)
             return
         if found.legacy not in (None, FIRST, BASELINE):
             async with watched(dsn, patience):
@@ -99,7 +101,17 @@ async def upgrade(dsn: str, *, patience: Patience | None = None) -> None:
             await _run(guard, dsn, chain(LEGACY), command.upgrade, "head", patience, first=first)
         if found.additions != head.additions:
             await _run(guard, dsn, chain(ADDITIONS), command.upgrade, "head", patience)
+        await _complete(guard, dsn, patience)
         logger.info("database schema upgraded", extra={"from_revision": str(found), "to_revision": str(head)})
+
+
+async def _complete(guard: "Connection", dsn: str, patience: Patience) -> None:
+    """Build what the schema goes without where pg_trgm cannot be had, if it is there by now."""
+    operators, missing = await search.missing_indexes(guard)
+    await _let_go(guard)
+    if missing:
+        async with watched(dsn, patience), opened(dsn) as connection:
+            await search.build(connection, operators, missing, patience.timeouts)
 
 
 async def ready_to_upgrade(connection: "Connection") -> Revisions:

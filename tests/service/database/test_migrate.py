@@ -1,17 +1,21 @@
 """Which databases are taken, made and refused (schema.md §1, §2), and by whom."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
 
+from server_core.config import Settings
 from server_core.db.legacy import BASELINE
 from server_core.db.migrate import current_revisions, upgrade
 from server_core.db.revisions import Revisions, head_revisions
 from server_core.db.session import Database
 from server_core.errors import ConfigError
+from server_core.wire import GraphQLRequest
+from services.data.app import create_service
 from tests.service.database.catalog import describe, expected
 from tests.support.cluster import Cluster, connected
 from tests.support.factories import make_flow, make_flow_run
@@ -105,6 +109,20 @@ async def test_a_failed_upgrade_leaves_nothing(empty_database_url: str) -> None:
 
 
 ROLE = "Prefect Server"
+HOSTILE = (
+    "timezone TO 'Asia/Tokyo'",
+    "datestyle TO 'SQL, DMY'",
+    "intervalstyle TO 'sql_standard'",
+    "client_encoding TO 'latin1'",
+    "standard_conforming_strings TO off",
+    "default_transaction_read_only TO on",
+    "default_transaction_isolation TO serializable",
+    "statement_timeout TO '20s'",
+    "lock_timeout TO '10s'",
+    "idle_in_transaction_session_timeout TO '20s'",
+)
+"""What a role may be given by who runs the server."""
+
 PASSWORD = "p@:/%?#& '\"\\"
 
 
@@ -120,7 +138,8 @@ async def hostile_url(cluster: Cluster, empty_database_url: str) -> AsyncIterato
         await connection.execute(f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOCREATEDB PASSWORD {literal}')
         await connection.execute(f'GRANT "{role}" TO current_user')
         await connection.execute(f"ALTER ROLE \"{role}\" SET search_path TO ''")
-        await connection.execute(f"ALTER ROLE \"{role}\" SET timezone TO 'Asia/Tokyo'")
+        for setting in HOSTILE:
+            await connection.execute(f'ALTER ROLE "{role}" SET {setting}')
         await connection.execute(f'ALTER DATABASE "{database}" OWNER TO "{role}"')
     async with connected(empty_database_url) as connection:
         if connection.get_server_version().major < 15:
@@ -169,3 +188,33 @@ async def test_a_role_that_may_not_create_is_told_so(hostile_url: str, empty_dat
         await upgrade(hostile_url)
     assert quote(PASSWORD, safe="") not in caught.value.message
     assert await current_revisions(empty_database_url) == NOTHING
+
+
+async def test_without_the_extension_search_works_and_gets_its_indexes_later(
+    hostile_url: str, empty_database_url: str
+) -> None:
+    """schema.md §1: pg_trgm is not there, and the role may not create it (it does not own the database)."""
+    name = urlsplit(empty_database_url).path[1:]
+    role = unquote(urlsplit(hostile_url).username or "")
+    async with connected(empty_database_url) as connection:
+        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')"):
+            pytest.skip("this Postgres has no pg_trgm")
+        await connection.execute(f'ALTER DATABASE "{name}" OWNER TO current_user')
+        await connection.execute(f'GRANT CREATE, USAGE ON SCHEMA public TO "{role}"')
+        await connection.execute(f'CREATE SCHEMA utility AUTHORIZATION "{role}"')
+    await upgrade(hostile_url)
+    async with connected(empty_database_url) as connection:
+        assert sorted(await describe(connection)) == sorted(expected(trigrams=False))
+    service = create_service(Settings(), hostile_url)
+    await service.start()
+    async with Database(hostile_url) as database, database.transaction() as session:
+        await make_flow(session, name="Some flow")
+    query = '{ flow(where: {name: {_ilike: "%E FL%"}}) { name } }'
+    answer = await service.execute(GraphQLRequest(query=query, variables={}))
+    await service.stop()
+    assert json.loads(answer.body) == {"data": {"flow": [{"name": "Some flow"}]}}
+    async with connected(empty_database_url) as connection:
+        await connection.execute("CREATE EXTENSION pg_trgm WITH SCHEMA public")
+    await upgrade(hostile_url)
+    async with connected(empty_database_url) as connection:
+        assert sorted(await describe(connection)) == sorted(expected(trigrams=True))
