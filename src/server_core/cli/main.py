@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server_core.cli import config, database, dev, services, start, tenant
+from server_core.cli import config, database, dev, doctor, services, start, tenant
 from server_core.errors import ServerError
 from server_core.observe import server_version
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command(name="start")(start.start)
 app.command(name="services")(services.services)
+app.command(name="doctor")(doctor.doctor)
 app.add_typer(dev.app, name="dev")
 app.add_typer(database.app, name="database")
 app.add_typer(tenant.app, name="tenant")
