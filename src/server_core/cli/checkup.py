@@ -150,7 +150,8 @@ async def inspect_services(settings: Settings, client: httpx.AsyncClient, clock:
         client: speaks to them.
         clock: returns the current time.
     """
-    gateway = f"http://{_reachable(settings.gateway.host)}:{settings.gateway.port}"
+    scheme = "http" if settings.gateway.tls_cert is None else "https"
+    gateway = f"{scheme}://{_reachable(settings.gateway.host)}:{settings.gateway.port}"
     start = "start it: prefect-server start (all in one), or prefect-server services gateway"
     yield await _service(client, "gateway", f"{gateway}/health", start)
     loops = await _asked(client, f"{gateway}/towel/health")
@@ -247,7 +248,9 @@ def _reachable(host: str) -> str:
 def _is_free(url: str) -> bool:
     place = urlsplit(url)
     try:
-        with socket.create_connection((place.hostname or "", place.port or 80), timeout=ANSWER_SECONDS):
+        with socket.create_connection(
+            (place.hostname or "", place.port or (443 if place.scheme == "https" else 80)), timeout=ANSWER_SECONDS
+        ):
             return False
     except OSError:
         return True

@@ -17,6 +17,7 @@ from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db import administration, migrate
 from server_core.db.dsn import is_local, redacted
+from server_core.db.legacy import BASELINE
 from server_core.db.revisions import Revisions, head_revisions, pending
 from server_core.db.session import Database
 from server_core.errors import ConfigError
@@ -70,12 +71,13 @@ def downgrade(url: str | None = _URL, yes: bool = _YES, dry_run: bool = _DRY_RUN
     """
     settings, dsn = _target(url)
     found = asyncio.run(_found(settings, dsn))
-    found.refuse_unknown()
     if found.additions is None:
         typer.echo(f"{redacted(dsn)} has no additions of ours: nothing to do")
         return
     if dry_run:
-        for step in reversed(pending(replace(found, additions=None), until=found.additions)):
+        known = replace(found, legacy=BASELINE)  # tables restored from an older dump do not matter here
+        known.refuse_unknown()
+        for step in reversed(pending(replace(known, additions=None), until=found.additions)):
             typer.echo(f"would take back {step}")
         return
     confirm(f"This takes back what this server added to the schema of {redacted(dsn)}.", yes=yes)

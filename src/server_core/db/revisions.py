@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 from server_core.db.folders import migrations_folder
-from server_core.db.legacy import BASELINE, REVISIONS
+from server_core.db.legacy import BASELINE, FIRST, REVISIONS, steps_after
 from server_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,10 +104,15 @@ def pending(found: Revisions, *, until: str = "head") -> list[str]:
     """Return the revisions that an upgrade would apply to a database, in order, each with what it does.
 
     Args:
-        found: how far the database is.
+        found: how far the database is, at revisions that this release knows.
         until: the last of the additions.
     """
-    legacy = [] if found.legacy == BASELINE else [_described(each) for each in _after(LEGACY, found.legacy, "head")]
+    if found.legacy == BASELINE:
+        legacy = []
+    elif found.legacy in (None, FIRST):
+        legacy = [_described(each) for each in _after(LEGACY, None, "head")]
+    else:
+        legacy = [f"{step.revision}: {step.what}" for step in steps_after(str(found.legacy))]
     return legacy + [_described(each) for each in _after(ADDITIONS, found.additions, until)]
 
 
