@@ -28,6 +28,10 @@ service:
 integration topology="one":
     pytest -n auto tests/integration --topology {{topology}}
 
+# send invented requests and documents to a real server; `just fuzz 10000 --fuzz-seed 1f` repeats a run
+fuzz count="10000" *options:
+    pytest tests/integration/test_fuzzing.py -s -o faulthandler_timeout=0 --fuzz {{count}} {{options}}
+
 # start the whole server on an embedded Postgres
 up:
     prefect-server start

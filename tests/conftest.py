@@ -35,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the server of the integration tests so, and only so; by default it is one process, and a few tests"
         " are repeated with the others",
     )
+    parser.addoption("--fuzz", type=int, default=200, help="how many requests and documents to invent")
+    parser.addoption("--fuzz-seed", help="what they follow from, to repeat a run; a new one by default")
 
 
 @pytest.hookimpl(tryfirst=True)

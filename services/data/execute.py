@@ -289,7 +289,11 @@ class Postgres:
         if isinstance(error, LOST):
             return ConnectionFailed()
         id = uuid.uuid4().hex
-        logger.error("statement failed", exc_info=error, extra={"error_id": id})
+        if isinstance(error, asyncpg.UndefinedFunctionError):
+            # The schema offers max and min of every column that can be ordered, Postgres has none for uuid before 18.
+            logger.warning("statement refused: %s", _message(error), extra={"error_id": id})
+        else:
+            logger.error("statement failed", exc_info=error, extra={"error_id": id})
         return Unexpected(id=id, path=path)
 
 

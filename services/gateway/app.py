@@ -110,17 +110,19 @@ def create_app(
         async with gateway.running():
             yield
 
+    edge = Edge(settings.gateway, gateway, limits=limits)
     app = Starlette(
         routes=[
             *(Route(path, endpoint) for path, endpoint in beside.items()),
             WebSocketRoute("/{path:path}", sockets.serve),
-            Mount("", app=Edge(settings.gateway, gateway, limits=limits)),
+            Mount("", app=edge),
         ],
         middleware=[
             Middleware(BehindProxy, base_path=settings.gateway.base_path, trusted=settings.gateway.trusted_proxies)
         ],
         lifespan=lifespan,
     )
+    app.router.default = edge  # for what is no path: `OPTIONS *`
     app.state.leave = sockets.leave
     return app
 
