@@ -92,7 +92,7 @@ async def work(dsn: str, shared: Shared) -> None:
 def main() -> None:
     """Start and kill towels."""
     dsn, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    draw = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    draw = random.Random(seed)
     shared = Shared()
     within = 0
     for _ in range(kills):

@@ -112,7 +112,7 @@ def cells() -> Iterator[Case]:
 
 def random_cases(*, seed: int, count: int) -> Iterator[Case]:
     """Yield schedules of one to three clocks of any kind, with filters, adjustments and attributes."""
-    maker = _Maker(random.Random(seed))  # noqa: S311 - reproducible, not secret
+    maker = _Maker(random.Random(seed))
     for _ in range(count):
         yield maker.case()
 

@@ -7,8 +7,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from server_core.serving import WEBSOCKETS, Server
+from server_core.wire import GraphQLRequest, GraphQLService, forwarded_headers, parse_body
 
 
 class _Quiet(Server):
@@ -35,6 +40,24 @@ async def listening(app: Any, *, at: int = 0) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await task
+
+
+def behind_http(service: GraphQLService, heard: list[dict[str, str]] | None = None) -> Starlette:
+    """Put a service behind HTTP, at `/graphql/` and `/ready`; `heard` gets the headers of each operation."""
+
+    async def endpoint(request: Request) -> Response:
+        if heard is not None:
+            heard.append(dict(request.headers))
+        parsed = parse_body(await request.body(), forwarded_headers(request.headers))
+        assert isinstance(parsed, GraphQLRequest)
+        answer = await service.execute(parsed)
+        return Response(answer.body, answer.status, media_type="application/json")
+
+    async def ready(_: Request) -> Response:
+        status = await service.status()
+        return JSONResponse(status.document(), 200 if status.ready else 503)
+
+    return Starlette(routes=[Route("/graphql/", endpoint, methods=["POST"]), Route("/ready", ready)])
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

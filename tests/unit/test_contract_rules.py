@@ -1,4 +1,4 @@
-"""tests/contract/rules.toml against the tests: every pinned rule has one, and it says which section it proves."""
+"""tests/contract/*.toml against the tests: every pinned rule has one, and it says which section it proves."""
 
 import ast
 import re
@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RULES: dict[str, Any] = tomllib.loads((ROOT / "tests/contract/rules.toml").read_text())
-SECTIONS: dict[str, dict[str, dict[str, Any]]] = RULES["rules"]
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    name: tomllib.loads((ROOT / f"tests/contract/{name}.toml").read_text()) for name in ("rules", "gateway")
+}
 PINNED = 246
 """How many places of actions.md are marked as pinned by a legacy test, besides the lines of its section 10."""
 
@@ -61,27 +62,40 @@ def test_naming_a_section(text: str, section: str, expected: bool) -> None:
     assert names(text, section) is expected
 
 
-def test_no_section_is_unknown_or_without_rules() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS.keys())
+def test_no_section_is_unknown_or_without_rules(document: dict[str, Any]) -> None:
     """Each section has at least as many rules as it has pinned places."""
-    assert set(SECTIONS) == set(RULES["marks"])
-    assert {section: len(rules) for section, rules in SECTIONS.items() if len(rules) < RULES["marks"][section]} == {}
-    assert sum(count for section, count in RULES["marks"].items() if section != "10") == PINNED
+    assert set(document["rules"]) == set(document["marks"])
+    assert [name for name, rules in document["rules"].items() if len(rules) < document["marks"][name]] == []
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_every_rule_has_tests_that_name_its_section(section: str) -> None:
-    for key, rule in SECTIONS[section].items():
+def test_every_pinned_place_is_counted() -> None:
+    assert sum(count for section, count in DOCUMENTS["rules"]["marks"].items() if section != "10") == PINNED
+
+
+@pytest.mark.parametrize(
+    ("name", "section"), [(name, section) for name, document in DOCUMENTS.items() for section in document["rules"]]
+)
+def test_every_rule_has_tests_that_name_its_section(name: str, section: str) -> None:
+    document = DOCUMENTS[name]
+    for key, rule in document["rules"][section].items():
         rule_id = f"{section}-{key}"
         assert set(rule) == {"says", "tests"}, rule_id
         assert rule["says"], rule_id
         assert rule["tests"], rule_id
         for test in rule["tests"]:
-            file, _, name = test.partition("::")
-            found = docstrings(ROOT / RULES["files"][file])
-            assert name in found, f"{rule_id}: there is no test {test}"
-            assert names(found[name], section), f"{rule_id}: {test} does not name §{section}"
+            file, _, function = test.partition("::")
+            function, _, row = function.partition("[")
+            path = ROOT / document["files"][file]
+            found = docstrings(path)
+            assert function in found, f"{rule_id}: there is no test {test}"
+            assert names(found[function], section), f"{rule_id}: {test} does not name §{section}"
+            assert not row or f'    "{row.removesuffix("]")}": ' in path.read_text(), (
+                f"{rule_id}: there is no row {test}"
+            )
 
 
-def test_no_file_is_named_in_vain() -> None:
-    used = {test.partition("::")[0] for rules in SECTIONS.values() for rule in rules.values() for test in rule["tests"]}
-    assert used == set(RULES["files"])
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS.keys())
+def test_no_file_is_named_in_vain(document: dict[str, Any]) -> None:
+    rules = [rule for section in document["rules"].values() for rule in section.values()]
+    assert {test.partition("::")[0] for rule in rules for test in rule["tests"]} == set(document["files"])

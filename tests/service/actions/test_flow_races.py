@@ -28,7 +28,7 @@ Verb = Callable[[UUID], Awaitable[Any]]
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_everything_at_once(database_url: str, seed: int) -> None:
-    chosen = random.Random(seed)  # noqa: S311 - not for secrets
+    chosen = random.Random(seed)
     async with Database(database_url, DatabaseSettings(pool_size=AT_ONCE)) as database:
         context = ActionContext(database=database)
         async with database.transaction() as session:

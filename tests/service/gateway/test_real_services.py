@@ -1,4 +1,6 @@
-"""The gateway in front of the real data API and the real actions, in one process, on a real database."""
+"""The gateway in front of the real data API and the real actions, on a real database: in one process, and with HTTP
+between them (data-api.md §3.2, §3.3).
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -8,10 +10,14 @@ from uuid import uuid4
 import pytest
 from graphql import build_client_schema, get_introspection_query
 
-from server_core.config import Settings
+from server_core.config import DataSettings, Settings
+from services.data.app import create_app as data_app
 from services.data.app import create_service as create_data
+from services.gateway.upstream import HttpUpstream
+from services.graphql.app import create_app as actions_app
 from services.graphql.app import create_service as create_actions
 from tests.support.gateway import Served, served
+from tests.support.servers import listening
 
 COLLISIONS = [
     *(f"delete_{noun}" for noun in ("agent", "agent_config", "cloud_hook", "flow", "flow_group", "flow_run")),
@@ -24,11 +30,25 @@ EXTENSIONS = ["set_flow_group_settings"]
 """Mutations of our own, which the contract does not have (tests/unit/graphql/extensions.graphql)."""
 
 
-@pytest.fixture
-async def server(database_url: str) -> AsyncIterator[Served]:
-    """Return the whole server but the towel."""
-    settings = Settings()
-    async with served(create_data(settings, database_url), create_actions(settings, database_url)) as running:
+@pytest.fixture(params=["in process", "over sockets"])
+async def server(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Served]:
+    """Return the whole server but the towel, with all that the data API can be asked for."""
+    settings = Settings(data=DataSettings(mutations=True))
+    data, actions = create_data(settings, database_url), create_actions(settings, database_url)
+    if request.param == "in process":
+        async with served(data, actions) as running:
+            yield running
+        return
+    async with (
+        listening(data_app(data)) as data_url,
+        listening(actions_app(actions)) as actions_url,
+        served(
+            HttpUpstream(f"{data_url}/v1alpha1/graphql", name="data"),
+            HttpUpstream(f"{actions_url}/graphql/", name="actions"),
+            retry_seconds=0.05,
+            patience_seconds=60,
+        ) as running,
+    ):
         yield running
 
 
@@ -107,7 +127,9 @@ async def test_the_schema_that_clients_see(server: Served) -> None:
     query, mutation = schema.query_type, schema.mutation_type
     assert query is not None
     assert mutation is not None
-    assert len(query.fields) == 58
+    subscription = schema.subscription_type
+    assert subscription is not None
+    assert (len(query.fields), len(mutation.fields) - len(EXTENSIONS), len(subscription.fields)) == (58, 145, 53)
     assert {"hello", "reference_data", "api", "mapped_children", "get_task_run_info"} <= set(query.fields)
     for name in COLLISIONS:
         assert str(mutation.fields[name].type) == "success_payload"

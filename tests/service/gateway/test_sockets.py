@@ -7,34 +7,12 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from server_core.config import GatewaySettings, Settings
-from server_core.wire import GraphQLRequest, forwarded_headers, parse_body
 from services.gateway.app import create_app
 from services.gateway.upstream import HttpUpstream
 from tests.support.gateway import FLOWS, actions_service, data_service
-from tests.support.servers import listening
-from tests.support.upstreams import SchemaService
-
-
-def http_app(service: SchemaService) -> Starlette:
-    """Put a service behind HTTP."""
-
-    async def endpoint(request: Request) -> Response:
-        parsed = parse_body(await request.body(), forwarded_headers(request.headers))
-        assert isinstance(parsed, GraphQLRequest)
-        answer = await service.execute(parsed)
-        return Response(answer.body, answer.status, media_type="application/json")
-
-    async def ready(_: Request) -> Response:
-        status = await service.status()
-        return JSONResponse(status.document(), 200 if status.ready else 503)
-
-    return Starlette(routes=[Route("/graphql/", endpoint, methods=["POST"]), Route("/ready", ready)])
+from tests.support.servers import behind_http, listening
 
 
 @asynccontextmanager
@@ -55,8 +33,8 @@ async def reachable(data_url: str, actions_url: str, **settings: int) -> AsyncIt
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of a gateway in front of two servers."""
     async with (
-        listening(http_app(data_service())) as data_url,
-        listening(http_app(actions_service())) as actions_url,
+        listening(behind_http(data_service())) as data_url,
+        listening(behind_http(actions_service())) as actions_url,
         reachable(data_url, actions_url, body_limit_bytes=100_000) as client,
     ):
         yield client
@@ -112,13 +90,13 @@ async def test_many_clients_at_once(client: httpx.AsyncClient) -> None:
 
 
 async def test_an_upstream_may_come_later_and_go_away() -> None:
-    async with listening(http_app(data_service())) as data_url:
-        async with listening(http_app(actions_service())) as actions_url:
+    async with listening(behind_http(data_service())) as data_url:
+        async with listening(behind_http(actions_service())) as actions_url:
             pass
         async with reachable(data_url, actions_url) as client:
             port = int(actions_url.rpartition(":")[2])
             waiting = asyncio.create_task(client.post("/", json={"query": "{ hello }"}))
-            async with listening(http_app(actions_service()), at=port):
+            async with listening(behind_http(actions_service()), at=port):
                 assert (await waiting).json() == {"data": {"hello": "👋"}}
             answer = (await client.post("/", json={"query": "{ hello flow(limit: 1) { id } }"})).json()
             assert answer["data"] == {"hello": None, "flow": [{"id": "f1"}]}

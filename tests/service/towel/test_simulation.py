@@ -84,7 +84,7 @@ class Model:
 
 @pytest.mark.parametrize("start", [QUIET, CHANGING], ids=["quiet", "changing"])
 async def test_a_month_of_passes_at_random_moments(database: Database, start: datetime) -> None:
-    draw = random.Random(SEED)  # noqa: S311 - reproducible, not secret
+    draw = random.Random(SEED)
     source = schedules(SEED, start)
     models = [await make_model(database, document) for document in islice(source, FLOWS)]
     now = start

@@ -60,7 +60,7 @@ class World:
 
 def make_world(seed: int) -> World:
     """Return the world of a seed."""
-    random_ = random.Random(seed)  # noqa: S311 - the same in every run
+    random_ = random.Random(seed)
     names = [f"t{number}" for number in range(random_.randint(1, 3))]
     sizes = {name: random_.randint(0, 7) for name in names}
     tables = {}
