@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 from server_core.db.session import Database, Row
 from tests.support.balancer import Balancer, balanced
 from tests.support.processes import Machine, Process
+from tests.support.waiting import wait_until
 
 TOPOLOGIES = ("one", "four", "replicas")
 """All services in one process; each in its own; two of each, with a balancer before every pair but the towels."""
@@ -96,6 +98,9 @@ async def running(topology: str, database_url: str, home: Path, **environ: str) 
             url = balancers["gateway"].url
         database = await stack.enter_async_context(Database(database_url))
         # Replicas take turns by connection: with one per request, each request meets another gateway.
+        for name, process in processes.items():
+            if name.startswith("gateway"):
+                await wait_until(partial(_is_ready, await process.url()), seconds=60, what=f"{name} is ready")
         limits = httpx.Limits(max_keepalive_connections=0 if balancers else None)
         http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, limits=limits)
         await stack.enter_async_context(http)
@@ -127,6 +132,12 @@ async def _gateways(machine: Machine, count: int, data_url: str, graphql_url: st
     }
     await asyncio.gather(*(process.url() for process in processes.values()))
     return processes
+
+
+async def _is_ready(url: str) -> bool:
+    """Ask a gateway what an operator's balancer would ask it."""
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        return (await client.get(f"{url}/ready")).status_code == 200
 
 
 async def _before(stack: AsyncExitStack, processes: Mapping[str, Process], name: str) -> Balancer:
