@@ -22,5 +22,8 @@ USER prefect
 WORKDIR /home/prefect
 EXPOSE 3000 4200 4201 4202
 STOPSIGNAL SIGTERM
+# Whichever of the four this container runs (a service of its own, or `start`) answers at its usual port.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=5 CMD ["python", "-c", \
+    "import socket, urllib.request as r; p = next(p for p in (4200, 3000, 4201, 4202) if not socket.socket().connect_ex(('127.0.0.1', p))); r.urlopen(f'http://127.0.0.1:{p}/health', timeout=4)"]
 ENTRYPOINT ["prefect-server"]
 CMD ["start"]
