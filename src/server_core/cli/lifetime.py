@@ -16,7 +16,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import uvicorn
@@ -147,6 +148,27 @@ class Lifetime:
             if error.errno == errno.EADDRINUSE:
                 raise _in_use(*sockets[0].getsockname()[:2]) from None
             raise
+
+    @asynccontextmanager
+    async def serving(self, app: Any, sockets: list[socket.socket], **options: Any) -> AsyncIterator[Awaitable[None]]:
+        """Serve for the length of a block, which is given what ends when the serving does; see serve.
+
+        Raises:
+            ConfigError: the port is in use after all.
+        """
+        listening = asyncio.Event()
+        task = asyncio.ensure_future(self.serve(app, sockets, on_ready=listening.set, **options))
+        task.add_done_callback(lambda _: self.stop())  # whoever waits for the database need not wait any longer
+        try:
+            await self.unless_stopped(listening.wait())
+            yield task
+        except BaseException:
+            self.stop()
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+            if isinstance(ended, ConfigError):
+                raise ended from None
+            raise
+        await task
 
     def stop(self) -> None:
         """Ask for a stop, as SIGTERM does. To be called in the event loop."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from server_core.cli.assemble import NEED_DATABASE, lifespan, service_app
+from server_core.cli.doorway import Doorway
 from server_core.cli.front import BasePath, TlsCert, TlsKey, front_url, with_front
 from server_core.cli.lifetime import Lifetime, bind, run, url_of
 from server_core.cli.readiness import database_url, wait_for_schema
@@ -82,24 +83,25 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
         _watch_parent(lifetime)
     dsn = database_url(settings) if name in NEED_DATABASE else None
     app = service_app(name, settings, dsn)
-    if dsn is not None:
-        await lifetime.unless_stopped(wait_for_schema(settings, dsn))
-    async with lifespan(app):
-        if reload := getattr(app.state, "reload", None):
-            lifetime.on_hangup(reload)
-        await lifetime.serve(
-            app,
-            sockets,
-            settings=settings,
-            keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
-            message_limit_bytes=settings.gateway.body_limit_bytes,
-            on_ready=lambda: typer.echo(
-                f"prefect-server {name} is ready at"
-                f" {front_url(settings.gateway, sockets) if front else url_of(sockets)}"
-            ),
-            certificate=certificate,
-            proxy_headers=not front,
-        )
+    doorway = Doorway()
+    async with lifetime.serving(
+        doorway,
+        sockets,
+        settings=settings,
+        keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
+        message_limit_bytes=settings.gateway.body_limit_bytes,
+        certificate=certificate,
+        proxy_headers=not front,
+    ) as served:
+        if dsn is not None:
+            await lifetime.unless_stopped(wait_for_schema(settings, dsn))
+        async with lifespan(app):
+            if reload := getattr(app.state, "reload", None):
+                lifetime.on_hangup(reload)
+            doorway.open(app)
+            url = front_url(settings.gateway, sockets) if front else url_of(sockets)
+            typer.echo(f"prefect-server {name} is ready at {url}")
+            await served
 
 
 def _watch_parent(lifetime: Lifetime) -> None:

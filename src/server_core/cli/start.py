@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from server_core.cli.assemble import lifespan, until_it_answers, whole_server
+from server_core.cli.doorway import Doorway
 from server_core.cli.embedded import start_embedded
 from server_core.cli.front import BasePath, TlsCert, TlsKey, front_url, with_front
 from server_core.cli.lifetime import Lifetime, bind, run
@@ -65,29 +66,29 @@ async def _start(
 ) -> None:
     dsn = settings.database.connection_url
     place = redacted(dsn) if dsn else f"embedded Postgres in {settings.home / 'postgres'}"
-    if dsn is None:
-        typer.echo(f"Starting the {place}")
-        dsn = await start_embedded(lifetime, settings)
-    else:
-        typer.echo(f"Connecting to {place}")
-    await lifetime.unless_stopped(prepare(settings, dsn))
-    app, loops = whole_server(settings, dsn)
-    async with lifespan(app):
-        await lifetime.unless_stopped(until_it_answers(app))
-        await loops.start()
-        await asyncio.gather(
-            lifetime.serve(
-                app,
-                sockets,
-                settings=settings,
-                keep_alive_seconds=settings.gateway.keep_alive_seconds,
-                message_limit_bytes=settings.gateway.body_limit_bytes,
-                on_ready=lambda: typer.echo(banner(front_url(settings.gateway, sockets), place)),
-                certificate=certificate,
-                proxy_headers=False,
-            ),
-            _stop_with(lifetime, loops.stop),
-        )
+    doorway = Doorway()
+    async with lifetime.serving(
+        doorway,
+        sockets,
+        settings=settings,
+        keep_alive_seconds=settings.gateway.keep_alive_seconds,
+        message_limit_bytes=settings.gateway.body_limit_bytes,
+        certificate=certificate,
+        proxy_headers=False,
+    ) as served:
+        if dsn is None:
+            typer.echo(f"Starting the {place}")
+            dsn = await start_embedded(lifetime, settings)
+        else:
+            typer.echo(f"Connecting to {place}")
+        await lifetime.unless_stopped(prepare(settings, dsn))
+        app, loops = whole_server(settings, dsn)
+        async with lifespan(app):
+            await lifetime.unless_stopped(until_it_answers(app))
+            await loops.start()
+            doorway.open(app)
+            typer.echo(banner(front_url(settings.gateway, sockets), place))
+            await asyncio.gather(served, _stop_with(lifetime, loops.stop))
 
 
 async def _stop_with(lifetime: Lifetime, stop: Callable[[], Awaitable[None]]) -> None:
