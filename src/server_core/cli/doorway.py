@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from server_core.errors import ServerError
+from server_core.errors import Unavailable
 from server_core.observe import server_version
 
 RETRY_AFTER = "3"
@@ -59,7 +59,7 @@ async def _answer(scope: Scope, send: Send) -> None:
         }
     else:
         message = "The server is starting: it waits for its database. Try again in a few seconds."
-        document = {"errors": [{"message": message, "extensions": {"code": ServerError.code}}]}
+        document = {"errors": [{"message": message, "extensions": {"code": Unavailable.code}}]}
     body = json.dumps(document).encode()
     headers = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
     headers.append((b"access-control-allow-origin", b"*"))
