@@ -107,25 +107,30 @@ async def test_lines_hold_a_number_and_go_when_they_are_idle() -> None:
 async def test_after_a_restart_it_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody is told the same twice; there is one line of log when it goes and one when it is back."""
     caplog.set_level(logging.INFO, logger="services.gateway")
-    service, watcher, late = data_service(), Noting(), Noting()
+    service, watcher, beside, late = data_service(), Noting(), Noting(), Noting()
     async with listening(app_of(service)) as url:
         port = int(url.rpartition(":")[2])
         live = LiveUpstream(
-            f"ws://127.0.0.1:{port}/graphql", name="data", per_line=1, connect_timeout=10, retry_seconds=(0.01, 0.05)
+            f"ws://127.0.0.1:{port}/graphql", name="data", per_line=2, connect_timeout=10, retry_seconds=(0.01, 0.05)
         )
-        end = live.subscribe(asking(), watcher)
-        (at_service,) = await told(service)
-        at_service.result(ONE)
-        assert await watcher.next() == ONE
+        ends = [live.subscribe(asking(number), each) for number, each in enumerate((watcher, beside))]
+        for at_service in await told(service, 2):
+            at_service.result(ONE)
+        assert (await watcher.next(), await beside.next()) == (ONE, ONE)
     await told(service, 0)
-    live.subscribe(asking(1), late)
+    live.subscribe(asking(2), late)
     assert await late.code() == "API_ERROR"
     async with listening(app_of(service), at=port):
-        (at_service,) = await told(service)
+        at_service, at_service_beside = await told(service, 2)
         at_service.result(ONE)
+        at_service_beside.result(TWO)
+        # Both are on one line: what came before this was heard.
+        assert await beside.next() == TWO
+        assert watcher.told.empty()
         at_service.result(TWO)
         assert await watcher.next() == TWO
-        end()
+        for end in ends:
+            end()
         await told(service, 0)
     await live.stop()
     said = [record.getMessage() for record in caplog.records if record.name.startswith("services.gateway")]
