@@ -53,7 +53,6 @@ from services.gateway.split import Step
 from services.gateway.stitch import Owner
 from services.gateway.subscriptions import Operations, follow
 from services.gateway.upstream import AnswerLost
-from services.gateway.variables import check
 from services.gateway.watch import LOOK_SECONDS, TOUCH_SECONDS, Report, Watch
 
 _LONG_DOCUMENT = 8_000
@@ -95,10 +94,15 @@ def create_app(
     services = {Owner.DATA: data, Owner.ACTIONS: actions}
     schemas = Schemas(
         services,
-        depth_limit=settings.gateway.depth_limit,
+        documents=lambda stitched: Documents(
+            stitched=stitched,
+            depth_limit=settings.gateway.depth_limit,
+            token_limit=settings.gateway.token_limit,
+            alias_limit=settings.gateway.alias_limit,
+            introspection=settings.gateway.introspection,
+        ),
         retry_seconds=retry_seconds,
         patience_seconds=patience_seconds,
-        introspection=settings.gateway.introspection,
     )
     limits = BodyLimits(body=settings.gateway.body_limit_bytes, logs=settings.logs_max_payload_bytes)
     watch = Watch(services, on_schemas=schemas.notice, look_seconds=look_seconds, touch_seconds=touch_seconds)
@@ -175,7 +179,7 @@ class Gateway:
         plan = await self._plan(documents, request)
         if reading and not plan.reads:
             raise Refusal.plain("GET supports only queries.", status=405, headers=[("allow", "POST")])
-        check(plan.variables, request.variables)
+        plan.check(request.variables)
         if plan.kind is OperationType.SUBSCRIPTION or not plan.steps:
             return _nothing(plan)
         if departure is None or not plan.reads:
@@ -202,9 +206,9 @@ class Gateway:
                 first = await self._read(documents, plan, plan.steps[0], request, response)
             else:
                 first = response
-            return GraphQLResponse(body=merge(plan.fields, [first]))
+            return GraphQLResponse(body=merge(plan.roots, [first]))
         answers = await self._take(documents, introspector, plan, request)
-        return GraphQLResponse(body=merge(plan.fields, answers))
+        return GraphQLResponse(body=merge(plan.roots, answers))
 
     async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
         """Follow a subscription, and answer what is none.
@@ -219,7 +223,7 @@ class Gateway:
         plan = await self._plan(documents, request)
         if plan.kind is not OperationType.SUBSCRIPTION:
             return await self.answer(request)
-        check(plan.variables, request.variables)
+        plan.check(request.variables)
         (step,) = plan.steps  # validation saw to it that there is one root field
         return await follow(self._live, step, _used(step, request), watcher)
 

@@ -1,11 +1,13 @@
 """Turns a document's text into a plan: parsed, validated, split, remembered. Called by app for every request; pure.
 
-A plan keeps no syntax tree (a tree is some fifty times the size of its text): only what the next request with the
-same text needs.
+Documents that differ only in literal values share a plan (server_core.shape): what is planned is an outline, and a plan
+is an outline applied to a text. An outline keeps no syntax tree (a tree is some fifty times the size of its text). What
+is not the same for all documents of a shape (an error, a literal out of range) is left to planning anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -14,52 +16,143 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
-    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     parse,
-    specified_rules,
-    validate,
+    visit,
 )
 
-from services.gateway.cache import BoundedCache
+from server_core.documents.cache import BoundedCache
+from server_core.documents.check import problems
+from server_core.documents.limits import excess
+from server_core.documents.memory import ShapeMemory, Stats
+from server_core.documents.slots import Slots, learn
+from server_core.shape import Mark, Shape, cut
 from services.gateway.refusal import INTERNAL, PARSE_FAILED, VALIDATION_FAILED, Refusal
-from services.gateway.split import Fragments, RootField, Step, narrow, opened_size, opens_fragments, root_fields, split
+from services.gateway.split import (
+    Fragments,
+    Root,
+    RootField,
+    Step,
+    narrow,
+    opened_size,
+    opens_fragments,
+    root_fields,
+    split,
+)
 from services.gateway.stitch import Owner, StitchedSchema
-from services.gateway.variables import Variable, declared
+from services.gateway.templates import Blanks, Located, filled, marks
+from services.gateway.variables import Variable, check, declared
 
 TOKEN_LIMIT = 100_000
 """Most tokens of a document. The 1.x client writes the id of every finished task run of a flow run into a query."""
+ALIAS_LIMIT = 1_000
 OPENED_LIMIT = 20_000
 """Most root selections of an operation, with its fragments opened: a few of them may stand for any number."""
 _PLANS = 2_000
 _PLANNED_CHARACTERS = 4_000_000
 _LONGEST_PLANNED = 64_000
+_LONG = 50_000
+"""Longer texts are not looked up in the event loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What to do for one operation of one document.
+class Outline:
+    """What to do for one operation of every document of a shape.
 
     Attributes:
         kind: query, mutation or subscription.
-        fields: the keys of the answer, in the order of the document.
-        steps: the upstream calls that bring them.
+        fields: the keys of the answer, in the order of the document, with the places of the document that was planned.
+        places: their places in all documents of the shape.
+        steps: the upstream calls that bring them; their texts have holes for the literals.
         whole: who can be sent the client's text and variables as they are, if anybody.
-        variables: what the operation declares.
+        variables: what the operation declares, with the places of the document that was planned.
+        declarations: their places in all documents of the shape.
     """
 
     kind: OperationType
     fields: tuple[RootField, ...]
+    places: tuple[Mark, ...]
     steps: tuple[Step, ...]
     whole: Owner | None
     variables: tuple[Variable, ...]
+    declarations: tuple[Mark, ...]
+
+
+class Plan:
+    """What to do for one operation of one document.
+
+    Args:
+        outline: what all documents of its shape have in common.
+        text: the document.
+        shape: the document's; None if it is the very document that was planned and has no literals.
+
+    Attributes:
+        kind: query, mutation or subscription.
+        whole: who can be sent the client's text and variables as they are, if anybody.
+    """
+
+    __slots__ = ("_outline", "_shape", "_steps", "_text", "kind", "whole")
+
+    def __init__(self, outline: Outline, text: str, shape: Shape | None) -> None:
+        self._outline = outline
+        self._text = text
+        self._shape = shape
+        self._steps: tuple[Step, ...] | None = None
+        self.kind = outline.kind
+        self.whole = outline.whole
 
     @property
     def reads(self) -> bool:
         """Whether running it twice is harmless."""
         return self.kind is OperationType.QUERY
+
+    @property
+    def roots(self) -> Sequence[Root]:
+        """The keys of the answer, in the order of the document."""
+        return self._outline.fields
+
+    @property
+    def fields(self) -> Sequence[RootField]:
+        """The keys of the answer, with their places in the document."""
+        return Located(self._outline.fields, self._outline.places, self._text, self._shape)
+
+    @property
+    def variables(self) -> Sequence[Variable]:
+        """What the operation declares, with the places in the document."""
+        return Located(self._outline.variables, self._outline.declarations, self._text, self._shape)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The upstream calls that bring the fields. One that is for the whole has the document's text."""
+        if self._steps is None:
+            literals = self._shape.literals if self._shape is not None else ()
+            unchanged = self.whole is not None and self.kind is not OperationType.SUBSCRIPTION
+            self._steps = tuple(
+                Step(
+                    owner=step.owner,
+                    fields=self._located(step.fields),
+                    text=self._text if unchanged else filled(step.text, literals),
+                    variables=step.variables,
+                )
+                for step in self._outline.steps
+            )
+        return self._steps
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Check values of variables; see variables.check."""
+        try:
+            check(self._outline.variables, values)
+        except Refusal:
+            check(self.variables, values)
+            raise
+
+    def _located(self, fields: Sequence[RootField]) -> Sequence[RootField]:
+        if len(fields) == len(self._outline.fields):
+            return self.fields
+        places = dict(zip(self._outline.fields, self._outline.places, strict=False))
+        return Located(fields, [places[each] for each in fields] if places else (), self._text, self._shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +163,34 @@ class Documents:
         stitched: the schema.
         depth_limit: deepest field allowed; a root field has depth 0.
         token_limit: most tokens of a document, and most comments.
+        alias_limit: most aliases of a document.
         introspection: whether documents may ask for `__schema` and `__type`.
     """
 
     stitched: StitchedSchema
     depth_limit: int
     token_limit: int = TOKEN_LIMIT
+    alias_limit: int = ALIAS_LIMIT
     introspection: bool = True
-    _plans: BoundedCache[tuple[str, str | None], Plan] = field(
+    _texts: BoundedCache[tuple[str, str | None], Plan] = field(
         default_factory=lambda: BoundedCache(entries=_PLANS, weight=_PLANNED_CHARACTERS, heaviest=_LONGEST_PLANNED)
     )
+    _shapes: ShapeMemory[Outline] = field(
+        default_factory=lambda: ShapeMemory(entries=_PLANS, characters=_PLANNED_CHARACTERS, longest=_LONGEST_PLANNED)
+    )
+
+    @property
+    def stats(self) -> Stats:
+        """How often plans were recalled, by text or by shape."""
+        return self._shapes.stats
+
+    def __len__(self) -> int:
+        """How many plans are remembered."""
+        return len(self._texts) + len(self._shapes)
 
     def known(self, text: str, operation_name: str | None) -> Plan | None:
-        """Return the plan if this text was planned before."""
-        return self._plans.get((text, operation_name))
+        """Return the plan of a short text if this text, or one of its shape, was planned before."""
+        return None if len(text) > _LONG else self._recalled(text, operation_name, cut(text))
 
     def plan(self, text: str, operation_name: str | None) -> Plan:
         """Parse, validate and split a document, or recall what came of it.
@@ -95,10 +202,11 @@ class Documents:
         Raises:
             Refusal: syntax, validation or depth error, or no such operation; status 400 (data-api.md §3.3).
         """
-        plan = self._plans.get((text, operation_name))
+        shape = cut(text)
+        plan = self._recalled(text, operation_name, shape)
         if plan is None:
-            plan = self._planned(text, operation_name)
-            self._plans.put((text, operation_name), plan, len(text))
+            self.stats.misses += 1
+            plan = self._planned(text, operation_name, shape)
         return plan
 
     def separate(self, text: str, operation_name: str | None, step: Step) -> tuple[Step, ...]:
@@ -107,22 +215,51 @@ class Documents:
         operation, fragments = _selected(document, operation_name), _fragments(document)
         return tuple(narrow(operation, fragments, [each]) for each in step.fields)
 
-    def _planned(self, text: str, operation_name: str | None) -> Plan:
+    def _recalled(self, text: str, operation_name: str | None, shape: Shape | None) -> Plan | None:
+        if shape is not None and shape.literals:
+            outline = self._shapes.get(shape, operation_name)
+            if outline is not None and (len(text) <= self.token_limit or shape.most_tokens <= self.token_limit):
+                return Plan(outline, text, shape)
+        plan = self._texts.get((text, operation_name))
+        if plan is not None:
+            self.stats.hits += 1
+        return plan
+
+    def _planned(self, text: str, operation_name: str | None, shape: Shape | None) -> Plan:
         document = self._valid(text)
-        operation, fragments = _selected(document, operation_name), _fragments(document)
-        if opened_size(operation, fragments) > OPENED_LIMIT:
+        operation = _selected(document, operation_name)
+        if opened_size(operation, _fragments(document)) > OPENED_LIMIT:
             problem = GraphQLError("The fragments of the operation open to too many fields.", operation)
             raise Refusal.of([problem], VALIDATION_FAILED)
+        slots = learn(self.stitched.schema, document, shape) if shape is not None and shape.literals else None
+        if shape is None or slots is None:
+            plan = Plan(self._outline(document, operation_name, text, None, None), text, None)
+            self._texts.put((text, operation_name), plan, len(text))
+            return plan
+        outline = self._outline(document, operation_name, text, shape, slots)
+        self._shapes.put(shape, slots, outline, operation_name)
+        return Plan(outline, text, shape)
+
+    def _outline(
+        self, document: DocumentNode, operation_name: str | None, text: str, shape: Shape | None, slots: Slots | None
+    ) -> Outline:
+        operation, fragments = _selected(document, operation_name), _fragments(document)
         kind = operation.operation
         fields = root_fields(self.stitched, operation, fragments)
-        steps = split(operation, fragments, fields)
+        variables = declared(self.stitched.schema, operation.variable_definitions or ())
         alone = len(document.definitions) == 1 + len(fragments) and not opens_fragments(operation)
-        return Plan(
+        if slots is not None:
+            blank: DocumentNode = visit(document, Blanks(slots))
+            operation, fragments = _selected(blank, operation_name), _fragments(blank)
+        steps = split(operation, fragments, fields)
+        return Outline(
             kind=kind,
             fields=fields,
+            places=marks(fields, text, shape) if shape is not None else (),
             steps=steps,
             whole=steps[0].owner if len(steps) == 1 and alone and steps[0].owner is not Owner.GATEWAY else None,
-            variables=declared(self.stitched.schema, operation.variable_definitions or ()),
+            variables=variables,
+            declarations=marks(variables, text, shape) if shape is not None else (),
         )
 
     def _valid(self, text: str) -> DocumentNode:
@@ -130,10 +267,14 @@ class Documents:
             document = parse(text, max_lexical_tokens=self.token_limit, max_comments=self.token_limit)
         except GraphQLError as error:
             raise Refusal.of([error], PARSE_FAILED) from error
-        rules = specified_rules if self.introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)
-        problems = validate(self.stitched.schema, document, rules) or exceeding(document, self.depth_limit)
-        if problems:
-            raise Refusal.of(problems, VALIDATION_FAILED)
+        complaint = excess(document, aliases=self.alias_limit)
+        if complaint is not None:
+            raise Refusal.of([GraphQLError(complaint)], VALIDATION_FAILED)
+        found = problems(self.stitched.schema, document, introspection=self.introspection) or exceeding(
+            document, self.depth_limit
+        )
+        if found:
+            raise Refusal.of(found, VALIDATION_FAILED)
         return document
 
 

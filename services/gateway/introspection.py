@@ -7,8 +7,8 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLSchema, execute_sync, parse
 
+from server_core.documents.cache import BoundedCache
 from services.gateway.answer import Answer, failed
-from services.gateway.cache import BoundedCache
 from services.gateway.refusal import INTERNAL
 from services.gateway.split import Step
 

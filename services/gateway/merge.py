@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.gateway.answer import Answer
-from services.gateway.split import RootField
+from services.gateway.split import Root
 
 
-def merge(fields: Sequence[RootField], answers: Sequence[Answer]) -> bytes:
+def merge(fields: Sequence[Root], answers: Sequence[Answer]) -> bytes:
     """Write the body that answers an operation.
 
     Args:

@@ -7,7 +7,7 @@ answered on the old schema until the new one is complete, and a failure leaves t
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphql import get_introspection_query
@@ -17,7 +17,7 @@ from server_core.wire import GraphQLRequest, GraphQLService
 from services.gateway.document import Documents
 from services.gateway.introspection import Introspector
 from services.gateway.refusal import INTERNAL, Refusal
-from services.gateway.stitch import Owner, stitch
+from services.gateway.stitch import Owner, StitchedSchema, stitch
 
 RETRY_SECONDS = 3.0
 PATIENCE_SECONDS = 2.0
@@ -30,24 +30,21 @@ class Schemas:
 
     Args:
         services: the upstreams.
-        depth_limit: for the documents planned against the schema.
+        documents: plans documents against the schema.
         retry_seconds: pause between attempts.
         patience_seconds: how long a request waits for the schema before it is refused.
-        introspection: whether clients may ask for the schema.
     """
 
     def __init__(
         self,
         services: Mapping[Owner, GraphQLService],
         *,
-        depth_limit: int,
+        documents: Callable[[StitchedSchema], Documents],
         retry_seconds: float = RETRY_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
-        introspection: bool = True,
     ) -> None:
         self._services = services
-        self._depth_limit = depth_limit
-        self._introspection = introspection
+        self._documents = documents
         self._retry_seconds = retry_seconds
         self._patience_seconds = patience_seconds
         self._known = asyncio.Event()
@@ -119,8 +116,7 @@ class Schemas:
         statuses = await asyncio.gather(*(self._services[owner].status() for owner in owners))
         data, actions = await asyncio.gather(*map(self._ask, owners))
         stitched = await asyncio.to_thread(stitch, data, actions)
-        documents = Documents(stitched=stitched, depth_limit=self._depth_limit, introspection=self._introspection)
-        self._current = documents, Introspector(stitched.schema)
+        self._current = self._documents(stitched), Introspector(stitched.schema)
         self._digests = {owner: status.schema for owner, status in zip(owners, statuses, strict=True) if status.schema}
         _log.info("The schema was learned anew." if self._known.is_set() else "The schema is ready.")
         self._known.set()

@@ -35,7 +35,7 @@ Fragments = Mapping[str, FragmentDefinitionNode]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RootField:
+class Root:
     """A key of the answer's `data`.
 
     Attributes:
@@ -43,13 +43,18 @@ class RootField:
         name: name of the field.
         owner: who answers it.
         nullable: whether it may be null when it fails.
-        line, column: where the client's document asks for it.
     """
 
     key: str
     name: str
     owner: Owner
     nullable: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RootField(Root):
+    """A key of the answer, and where the client's document asks for it."""
+
     line: int
     column: int
 
@@ -66,7 +71,7 @@ class Step:
     """
 
     owner: Owner
-    fields: tuple[RootField, ...]
+    fields: Sequence[RootField]
     text: str
     variables: frozenset[str]
 

@@ -116,6 +116,10 @@ class GatewaySettings:
     )
     compression: bool = _setting(True, "Send larger answers in gzip to clients that take it.")
     depth_limit: int = _setting(7, "Deepest selection; a root field has depth 0.", least=0)
+    token_limit: int = _setting(
+        100_000, "Longest document, in tokens; that of the data API should not be less (`data.token_limit`).", least=1
+    )
+    alias_limit: int = _setting(1_000, "Most aliases in a document.", least=0)
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",), least=0
     )
@@ -179,7 +183,9 @@ class DataSettings:
     node_limit: int = _setting(
         10_000, "Most fields that one operation selects, fragments counted where spread.", least=1
     )
-    document_limit_bytes: int = _setting(2 * 1024 * 1024, "Longest document, without its variables.", least=1)
+    document_limit_bytes: int = _setting(16 * 1024 * 1024, "Longest document, without its variables.", least=1)
+    token_limit: int = _setting(100_000, "Longest document, in tokens.", least=1)
+    alias_limit: int = _setting(1_000, "Most aliases in a document.", least=0)
     mutations: bool = _setting(
         False, "Offer `insert_*`, `update_*` and `delete_*` on the tables too (up to `pool_size` more connections)."
     )

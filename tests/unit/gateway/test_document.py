@@ -196,3 +196,87 @@ def test_a_step_can_be_divided_further() -> None:
     pieces = memory.separate(text, None, plan.steps[0])
     assert [[field.key for field in piece.fields] for piece in pieces] == [["a"], ["b"]]
     assert [piece.variables for piece in pieces] == [{"n"}, set()]
+
+
+def test_documents_that_differ_in_literals_share_a_plan() -> None:
+    memory = documents()
+    memory.plan('{ flow(where: {name: {_in: ["a", "b"]}}, limit: 1) { id } }', None)
+    text = '{ flow(where: {name: {_in: ["c", "d", "e"]}}, limit: 20) { id } }'
+    plan = memory.known(text, None)
+    assert plan is not None
+    assert (plan.whole, plan.steps[0].text) == (Owner.DATA, text)
+    assert (memory.stats.hits, memory.stats.misses, len(memory)) == (1, 1, 1)
+
+
+def test_literals_go_into_the_steps_as_they_were_written() -> None:
+    memory = documents()
+    text = "{{ flow(where: {{name: {{_in: [{}]}}}}, limit: {}) {{ id }} echo(value: {}) }}"
+    memory.plan(text.format('"a" "b"', 1, 1.5), None)
+    plan = memory.known(text.format('"\\u0041","x" "y"', -2, 2e9), None)
+    assert plan is not None
+    first, second = (step.text for step in plan.steps)
+    assert "[" + '"\\u0041","x" "y"' + "]" in first
+    assert "limit: -2" in first
+    assert "echo(value: 2000000000.0)" in second
+
+
+def test_places_are_those_of_the_document_at_hand() -> None:
+    memory = documents()
+    memory.plan('{ a: flow(limit: 1) { id } b: echo(value: """x""") hello }', None)
+    plan = memory.known('{ a: flow(limit: 100) { id } b: echo(value: """x\ny""") hello }', None)
+    assert plan is not None
+    assert [(field.key, field.line, field.column) for field in plan.fields] == [
+        ("a", 1, 3),
+        ("b", 1, 30),
+        ("hello", 2, 7),
+    ]
+    assert [(field.key, field.line) for field in plan.steps[1].fields] == [("b", 1), ("hello", 2)]
+
+
+def test_a_variable_is_complained_of_where_this_document_declares_it() -> None:
+    memory = documents()
+    memory.plan("query($a: Int = 1, $b: Int!) { flow(limit: $a) { id } echo(count: $b) }", None)
+    plan = memory.plan("query($a: Int = 1000, $b: Int!) { flow(limit: $a) { id } echo(count: $b) }", None)
+    with pytest.raises(Refusal) as caught:
+        plan.check({})
+    assert caught.value.entries[0]["locations"] == [{"line": 1, "column": 23}]
+
+
+def test_a_literal_out_of_range_is_refused_whatever_is_known() -> None:
+    memory = documents()
+    memory.plan("{ flow(limit: 2147483647) { id } }", None)
+    with pytest.raises(Refusal) as caught:
+        memory.plan("{ flow(limit: 2147483648) { id } }", None)
+    assert caught.value.entries[0]["locations"] == [{"line": 1, "column": 15}]
+    assert memory.stats.unfit == 1
+
+
+def test_literals_that_are_compared_with_each_other_are_not_shared() -> None:
+    memory = documents()
+    text = "{{ a: flow(limit: {}) {{ id }} a: flow(limit: {}) {{ name }} }}"
+    memory.plan(text.format(1, 1), None)
+    with pytest.raises(Refusal, match="conflict"):
+        memory.plan(text.format(1, 2), None)
+    assert memory.known(text.format(1, 2), None) is None
+    assert memory.known(text.format(2, 2), None) is None
+    memory.plan(text.format(2, 2), None)
+    assert memory.known(text.format(2, 2), None) is not None
+
+
+def test_long_lists_of_ids_share_a_plan_up_to_the_limit_of_tokens() -> None:
+    memory = documents()
+    text = "{{ flow(where: {{name: {{_in: [{}]}}}}) {{ id }} }}"
+    memory.plan(text.format('"a" "b"'), None)
+    memory.plan(text.format(" ".join(['"0123456789"'] * 20_000)), None)
+    assert (memory.stats.hits, memory.stats.misses) == (1, 1)
+    with pytest.raises(Refusal) as caught:
+        memory.plan(text.format('"" ' * 100_000), None)
+    assert caught.value.entries[0]["extensions"]["code"] == "GRAPHQL_PARSE_FAILED"
+
+
+def test_aliases_are_limited() -> None:
+    planner = Documents(stitched=UNITED, depth_limit=7, alias_limit=2)
+    planner.plan("{ a: hello b: hello hello }", None)
+    with pytest.raises(Refusal) as caught:
+        planner.plan("{ a: hello b: hello c: hello }", None)
+    assert caught.value.entries[0]["message"] == "The document has more than 2 aliases."

@@ -1,6 +1,6 @@
 """The cache is bounded by entries and by weight."""
 
-from services.gateway.cache import BoundedCache
+from server_core.documents.cache import BoundedCache
 
 
 def cache() -> BoundedCache[str, int]:

@@ -18,16 +18,21 @@ class BoundedCache(Generic[K, V]):
         heaviest: values heavier than this are never kept.
     """
 
-    def __init__(self, *, entries: int, weight: int, heaviest: int) -> None:
+    def __init__(self, *, entries: int, weight: int | None = None, heaviest: int | None = None) -> None:
         self._entries = entries
-        self._weight = weight
-        self._heaviest = heaviest
+        self._weight = entries if weight is None else weight
+        self._heaviest = self._weight if heaviest is None else heaviest
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._held = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    @property
+    def held(self) -> int:
+        """The weight of all that is kept."""
+        return self._held
 
     def get(self, key: K) -> V | None:
         """Return the value kept under a key, or None."""
@@ -38,7 +43,7 @@ class BoundedCache(Generic[K, V]):
             self._kept.move_to_end(key)
             return entry[0]
 
-    def put(self, key: K, value: V, weight: int) -> None:
+    def put(self, key: K, value: V, weight: int = 1) -> None:
         """Keep a value, and drop those not used for longest until all fit."""
         if weight > self._heaviest:
             return
