@@ -47,7 +47,7 @@ from services.data.limits import Limits
 from services.data.live.hub import Hub
 from services.data.live.listener import Listener
 from services.data.reload import reload_endpoint, reload_logged
-from services.data.request import Prepared, Requests
+from services.data.request import Prepared, Requests, is_long
 from services.data.schema.build import build_schema
 from services.data.write import Writer
 
@@ -85,6 +85,8 @@ class DataService:
             depth=settings.data.depth_limit,
             nodes=settings.data.node_limit,
             document=settings.data.document_limit_bytes,
+            tokens=settings.data.token_limit,
+            aliases=settings.data.alias_limit,
         )
         self._reloading = asyncio.Lock()
         self._version = server_version()
@@ -185,7 +187,7 @@ class DataService:
             Departed: the client of a query left.
         """
         try:
-            return GraphQLResponse(body=await self._answer(self._prepare(request), departure))
+            return GraphQLResponse(body=await self._answer(await self._prepare(request), departure))
         except Departed:
             raise
         except Exception as error:
@@ -198,16 +200,18 @@ class DataService:
             How to end it; or the answer of a request that was refused, or is a query or mutation.
         """
         try:
-            prepared = self._prepare(request)
+            prepared = await self._prepare(request)
             if prepared.answer.reads is not None:
                 return self._hub.watch(prepared, watcher)
             return GraphQLResponse(body=await self._answer(prepared))
         except Exception as error:
             return _failure(error)
 
-    def _prepare(self, request: GraphQLRequest) -> Prepared:
+    async def _prepare(self, request: GraphQLRequest) -> Prepared:
         if self._requests is None:
             raise ConnectionFailed
+        if is_long(request):
+            return await asyncio.to_thread(self._requests.prepare, request)
         return self._requests.prepare(request)
 
     async def _answer(self, prepared: Prepared, departure: Departure | None = None) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, OperationDefinitionNode
 from graphql import SelectionSetNode as SelectionSet
 
+from server_core.documents.limits import excess
 from services.data.errors import ValidationFailed
 
 _INTROSPECTION: Final = frozenset({"__schema", "__type"})
@@ -26,12 +27,14 @@ class Limits:
         nodes: most fields in one operation.
         document: longest document, in bytes.
         tokens: longest document, in tokens; checking one of so many takes about a second.
+        aliases: most aliases, as written.
     """
 
     depth: int = 50
     nodes: int = 10_000
-    document: int = 2 * 1024 * 1024
-    tokens: int = 50_000
+    document: int = 16 * 1024 * 1024
+    tokens: int = 100_000
+    aliases: int = 1_000
 
     def check_text(self, text: str) -> None:
         """Check a document before it is parsed.
@@ -47,8 +50,11 @@ class Limits:
         """Check every operation of a document that is parsed, but may not be valid.
 
         Raises:
-            ValidationFailed: one is too deep or selects too many fields.
+            ValidationFailed: one is too deep or selects too many fields, or there are too many aliases.
         """
+        complaint = excess(document, aliases=self.aliases)
+        if complaint is not None:
+            raise ValidationFailed(complaint)
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         measure = _Measure(fragments)
         for node in document.definitions:

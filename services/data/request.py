@@ -23,14 +23,14 @@ from graphql import (
     execute_sync,
     parse,
     type_from_ast,
-    validate,
 )
 from graphql.execution import get_variable_values
 
+from server_core.documents.cache import BoundedCache
+from server_core.documents.check import problems
 from server_core.wire import GraphQLRequest
 from services.data.errors import ValidationFailed
 from services.data.limits import Limits
-from services.data.lru import Lru
 from services.data.plan.build import build_plan
 from services.data.plan.given import Scope
 from services.data.plan.mutations import build_changes
@@ -44,6 +44,11 @@ from services.data.sql.script import Script, compile_changes
 from services.data.sql.statement import Statement, compile_plan
 
 DOCUMENTS: Final = 1000
+DOCUMENT_CHARACTERS: Final = 2_000_000
+"""In all; parsed, a document is some fifty times as large."""
+LONGEST_KEPT: Final = 64_000
+LONG: Final = 8_000
+"""Longer documents are prepared in a thread: the slowest take a second."""
 ANSWERS: Final = 50
 LARGEST_KEPT_SCRIPT: Final = 5000
 """In values. Longer ones have a place for each cell of long lists of objects, and are hardly ever asked again."""
@@ -108,7 +113,7 @@ class _Operation:
     node: OperationDefinitionNode
     types: Mapping[str, GraphQLInputType]
     defaults: Mapping[str, Any]
-    answers: Lru[Hashable, Answer] = field(default_factory=lambda: Lru(ANSWERS))
+    answers: BoundedCache[Hashable, Answer] = field(default_factory=lambda: BoundedCache(entries=ANSWERS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +138,9 @@ class Requests:
         self._schema = schema
         self._null_collapse = null_collapse
         self._limits = limits or Limits()
-        self._documents: Lru[str, _Document] = Lru(DOCUMENTS)
+        self._documents: BoundedCache[str, _Document] = BoundedCache(
+            entries=DOCUMENTS, weight=DOCUMENT_CHARACTERS, heaviest=LONGEST_KEPT
+        )
 
     def prepare(self, request: GraphQLRequest) -> Prepared:
         """Return what to run for a request.
@@ -144,7 +151,8 @@ class Requests:
         try:
             document = self._documents.get(request.query)
             if document is None:
-                document = self._documents[request.query] = self._read(request.query)
+                document = self._read(request.query)
+                self._documents.put(request.query, document, len(request.query))
             operation = _chosen(document, request.operation_name)
             variables = self._variables(operation, request.variables)
             answer = self._answer(document, operation, variables)
@@ -165,7 +173,7 @@ class Requests:
             if self._schema.graphql.get_root_type(operation.operation) is None:
                 raise ValidationFailed(f"no {operation.operation.value}s exist")
         self._limits.check_selections(node)
-        errors = validate(self._schema.graphql, node, max_errors=1)
+        errors = problems(self._schema.graphql, node, most=1)
         if errors:
             raise rejection(errors[0], node)
         fragments = [item for item in node.definitions if isinstance(item, FragmentDefinitionNode)]
@@ -209,7 +217,7 @@ class Requests:
         if answer is None:
             answer = self._plan(document, operation, variables)
             if answer.script is None or answer.script.size <= LARGEST_KEPT_SCRIPT:
-                operation.answers[shape] = answer
+                operation.answers.put(shape, answer)
         return answer
 
     def _plan(self, document: _Document, operation: _Operation, variables: Mapping[str, Any]) -> Answer:
@@ -258,6 +266,11 @@ class Requests:
         if result.errors:
             raise rejection(result.errors[0], None)
         return {alias: json.dumps(value).encode() for alias, value in (result.data or {}).items()}
+
+
+def is_long(request: GraphQLRequest) -> bool:
+    """Tell whether preparing a request may take long: others should not wait for it."""
+    return len(request.query) > LONG or len(request.raw or b"") > LONG or bool(_INTROSPECTS.search(request.query))
 
 
 def _chosen(document: _Document, name: str | None) -> _Operation:

@@ -3,6 +3,7 @@
 import pytest
 from graphql import get_introspection_query, parse
 
+from server_core.config import DataSettings, GatewaySettings
 from server_core.wire import GraphQLRequest
 from services.data.errors import ValidationFailed
 from services.data.limits import Limits
@@ -50,3 +51,41 @@ def test_a_long_document_is_refused_by_its_bytes() -> None:
 
 def test_introspection_is_no_matter_of_depth() -> None:
     Limits(depth=1).check_selections(parse(get_introspection_query()))
+
+
+def test_aliases_are_counted_as_written() -> None:
+    query = "{ a: flow { b: id } ...f } fragment f on query_root { c: flow { id } }"
+    Limits(aliases=3).check_selections(parse(query))
+    error = refusal(query, Limits(aliases=2))
+    assert (error.code, error.message) == ("validation-failed", "The document has more than 2 aliases.")
+
+
+def test_the_schema_may_be_asked_for_a_few_times() -> None:
+    def asking(times: int) -> str:
+        return "{ " + " ".join(f"a{number}: __schema {{ __typename }}" for number in range(times)) + " }"
+
+    Limits().check_selections(parse(asking(20)))
+    assert "asks for the schema" in refusal(asking(21), Limits()).message
+
+
+def test_a_field_repeated_often_is_no_more_than_so_many_fields() -> None:
+    query = "{ " + "flow { id } " * 1_000 + "}"
+    assert Requests(schema()).prepare(GraphQLRequest(query=query)).answer.order == ("flow",)
+
+
+def test_a_document_that_the_gateway_admits_is_not_too_long() -> None:
+    assert Limits().tokens >= GatewaySettings().token_limit
+    assert Limits().aliases >= GatewaySettings().alias_limit
+    assert Limits().document >= GatewaySettings().body_limit_bytes
+    data = DataSettings()
+    assert (data.token_limit, data.alias_limit) == (Limits().tokens, Limits().aliases)
+    assert data.document_limit_bytes == Limits().document
+
+
+def test_a_list_of_many_ids_is_admitted() -> None:
+    ids = ", ".join(f'"{number:036}"' for number in range(20_000))
+    prepared = Requests(schema()).prepare(
+        GraphQLRequest(query=f"{{ task_run(where: {{id: {{_in: [{ids}]}}}}) {{ id }} }}")
+    )
+    assert isinstance(prepared.parameters[0], list)
+    assert len(prepared.parameters[0]) == 20_000
