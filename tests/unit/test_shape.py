@@ -95,7 +95,7 @@ def test_tokens_are_not_undercounted() -> None:
 
 
 def test_texts_of_any_kind_are_put_together_again() -> None:
-    random = Random(1)  # noqa: S311
+    random = Random(1)
     for _ in range(2000):
         text = "".join(
             random.choices(['"', '""', "\\", "#", "\n", "1", "-", ".", "e", " ", "a", "[", "]", ",", "u00"], k=20)

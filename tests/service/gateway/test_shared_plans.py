@@ -110,7 +110,7 @@ def same(mine: Any, theirs: Any) -> bool:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_documents_of_one_shape_are_planned_as_if_alone(seed: int) -> None:
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)
     documents = Documents(stitched=UNITED, depth_limit=7)
     refused = planned = 0
     for _ in range(30):

@@ -68,7 +68,7 @@ def selection(random: Random, type: str, depth: int, fragments: dict[str, str]) 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_verdicts_are_those_of_graphql_core(seed: int) -> None:
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)
     verdicts = []
     for _ in range(80):
         fragments: dict[str, str] = {}
