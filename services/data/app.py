@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from server_core.activity import note_variables
 from server_core.config import Settings
 from server_core.db.contact import Contact, Pulse
 from server_core.departure import Departed, Departure
@@ -186,6 +187,7 @@ class DataService:
         Raises:
             Departed: the client of a query left.
         """
+        note_variables(request.variables)
         try:
             return GraphQLResponse(body=await self._answer(await self._prepare(request), departure))
         except Departed:

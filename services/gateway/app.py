@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from server_core.activity import note_variables
 from server_core.config import Settings
 from server_core.departure import Departure
 from server_core.errors import Overloaded, ServerError, Unavailable
@@ -175,6 +176,7 @@ class Gateway:
             Refusal: nothing was executed.
             Departed: the client of a query left.
         """
+        note_variables(request.variables)
         documents, introspector = await self._schemas.current()
         plan = await self._plan(documents, request)
         if reading and not plan.reads:
@@ -285,9 +287,9 @@ class Gateway:
         except RecursionError:
             return failed(step.fields, "The variables are nested too deeply.", BAD_REQUEST)
         except Exception:  # a defect of a service in this process: masked for the client
-            incident = uuid4().hex
-            _log.exception("The %s service raised an error.", step.owner, extra={"incident": incident})
-            return failed(step.fields, f"The {step.owner} service failed (incident {incident}).", INTERNAL)
+            error_id = uuid4().hex
+            _log.exception("The %s service raised an error.", step.owner, extra={"error_id": error_id})
+            return failed(step.fields, f"The {step.owner} service failed ({error_id}).", INTERNAL)
         self._watch.back(step.owner)
         return response
 

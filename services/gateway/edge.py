@@ -24,6 +24,7 @@ from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
+from server_core.activity import activity, current
 from server_core.config import GatewaySettings
 from server_core.departure import Departed, Departure
 from server_core.observe import server_version
@@ -167,7 +168,8 @@ class Edge:
         if isinstance(operation, Refusal):
             return operation
         try:
-            return await self._execute(operation, departure)
+            with activity(**current()):  # its own, so that its log lines do not name the runs of its neighbours
+                return await self._execute(operation, departure)
         except Refusal as refusal:
             return refusal
         except _Gone:  # its neighbours may be mutations, which go on
@@ -183,10 +185,10 @@ class Edge:
         except Refusal as refusal:
             raise refusal.to_client(request.headers.get("x-prefect-core-version", ""), self._version) from None
         except Exception:  # a defect of the gateway: masked, and 200 because an upstream may have committed
-            incident = uuid4().hex
-            _log.exception("The gateway failed to answer.", extra={"incident": incident})
+            error_id = uuid4().hex
+            _log.exception("The gateway failed to answer.", extra={"error_id": error_id})
             raise Refusal.plain(
-                f"The server failed to answer this request (incident {incident}).", code=INTERNAL, status=200
+                f"The server failed to answer this request ({error_id}).", code=INTERNAL, status=200
             ) from None
 
 

@@ -37,9 +37,9 @@ class Operations:
         except Refusal as refusal:
             return refusal.response()
         except Exception:  # a defect of the gateway: masked, as at the edge
-            incident = uuid4().hex
-            _log.exception("The gateway failed to answer.", extra={"incident": incident})
-            message = f"The server failed to answer this request (incident {incident})."
+            error_id = uuid4().hex
+            _log.exception("The gateway failed to answer.", extra={"error_id": error_id})
+            message = f"The server failed to answer this request ({error_id})."
             return Refusal.plain(message, code=INTERNAL).response()
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import httptools
 
+from server_core.activity import sent_on
 from server_core.config import Settings
 from server_core.errors import ConfigError, ServerError, Unavailable
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
@@ -152,7 +153,8 @@ class HttpUpstream:
 
     def _payload(self, request: GraphQLRequest) -> bytes:
         body = request.body()
-        headers = "".join(f"{name}: {value}\r\n" for name, value in _clean(request.headers).items())
+        passed_on = _clean({**request.headers, **sent_on.get()})
+        headers = "".join(f"{name}: {value}\r\n" for name, value in passed_on.items())
         head = f"{self._head}Content-Length: {len(body)}\r\n{headers}\r\n"
         return head.encode("latin-1", "replace") + body
 

@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from server_core.actions.context import ActionContext
 from server_core.actions.hook_delivery import HookDelivery
+from server_core.activity import note_variables
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.contact import Pulse
@@ -108,6 +109,7 @@ class ActionService:
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer one operation (statuses: actions.md §0.3); never raises for a client's mistake."""
+        note_variables(request.variables)
         if request.query == GATEWAY_SIGN:
             self._presence.reached()
         try:

@@ -16,6 +16,7 @@ _ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}", re.ASCII)
 _MOST_RUNS = 5
 _RUN_KEYS = ("flow_run_id", "task_run_id", "flow_id", "flow_group_id")
 
+_VARIABLES = "variables"
 _current: ContextVar[dict[str, Any] | None] = ContextVar("activity", default=None)
 
 sent_on: ContextVar[Mapping[str, str]] = ContextVar("sent_on", default=MappingProxyType({}))
@@ -53,9 +54,20 @@ def note(**facts: Any) -> None:
         under_way.update(facts)
 
 
+def note_variables(variables: Mapping[str, Any]) -> None:
+    """Remember the variables of the operation under way: should a line be written, it tells the runs they name."""
+    under_way = _current.get()
+    if under_way is not None:
+        under_way[_VARIABLES] = variables
+
+
 def current() -> Mapping[str, Any]:
-    """Return the facts of the activity under way; empty outside any."""
-    return _current.get() or {}
+    """Return the facts of the activity under way, with the runs it names; empty outside any."""
+    under_way = _current.get()
+    if under_way is None:
+        return {}
+    facts = {name: value for name, value in under_way.items() if name is not _VARIABLES}
+    return run_ids(under_way.get(_VARIABLES, {})) | facts
 
 
 def run_ids(variables: Mapping[str, Any]) -> dict[str, Any]:

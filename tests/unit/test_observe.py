@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server_core.activity import activity, current, note, request_id, run_ids
+from server_core.activity import activity, current, note, note_variables, request_id, run_ids
 from server_core.observe import ConsoleFormatter, JsonFormatter
 
 
@@ -29,6 +29,15 @@ def test_a_json_line_carries_the_facts_of_its_activity() -> None:
         "flow_run_id": "f1",
         "error_id": "e1",
     }
+
+
+def test_a_line_names_the_runs_of_its_request() -> None:
+    with activity(request_id="r1"):
+        note_variables({"input": {"flow_run_id": "f1"}})
+        with activity(**current()):
+            note_variables({"input": {"states": [{"task_run_id": "t1"}]}})
+            assert current() == {"request_id": "r1", "flow_run_id": "f1", "task_run_id": "t1"}
+        assert current() == {"request_id": "r1", "flow_run_id": "f1"}
 
 
 def test_facts_cannot_replace_what_a_line_is() -> None:

@@ -273,8 +273,8 @@ async def test_a_defect_of_an_upstream_is_found_in_the_log(caplog: pytest.LogCap
 
     async with served(Overridden(data_service(), fail)) as gateway:
         [error] = (await gateway.answer("{ flow { id } }"))["errors"]
-    [record] = [record for record in caplog.records if "incident" in vars(record)]
-    assert vars(record)["incident"] in error["message"]
+    [record] = [record for record in caplog.records if "error_id" in vars(record)]
+    assert vars(record)["error_id"] in error["message"]
     assert record.exc_info
 
 

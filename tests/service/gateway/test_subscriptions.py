@@ -188,7 +188,8 @@ async def test_a_defect_is_masked(caplog: pytest.LogCaptureFixture) -> None:
         await client.begin("1", LIVE)
         error = await client.error()
         assert "secret" not in str(error)
-        assert "incident" in error["message"]
+        [record] = [record for record in caplog.records if "error_id" in vars(record)]
+        assert vars(record)["error_id"] in error["message"]
         assert "secret" in caplog.text
         assert await client.answer("{ hello }") == {"data": {"hello": "👋"}}
 
