@@ -113,7 +113,7 @@ async def inspect_database(dsn: str, clock: Clock) -> AsyncIterator[Finding]:
         yield ok("extensions", "pg_trgm is there")
     else:
         text = "pg_trgm is missing: searches for parts of names read whole tables"
-        yield warning("extensions", text, "CREATE EXTENSION pg_trgm; before the first upgrade of a new database")
+        yield warning("extensions", text, "CREATE EXTENSION pg_trgm; then prefect-server database upgrade")
     yield _clocks(row["now"], before, after)
 
 
