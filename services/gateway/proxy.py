@@ -99,9 +99,9 @@ class Trusted:
         return self._all or self._known(host)
 
     def outermost(self, clients: list[str]) -> str:
-        """Return the last of a chain of addresses that is no proxy of ours: who spoke to the first that is."""
+        """Return the last of a chain of addresses that is no proxy of ours; the first if all are."""
         hosts = [_host(client) for client in clients]
-        return next((host for host in reversed(hosts) if self._all or host not in self), hosts[0]) if hosts else ""
+        return next((host for host in reversed(hosts) if host not in self), hosts[0]) if hosts else ""
 
     def _find(self, host: str) -> bool:
         try:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.certificates import make_certificate
 from tests.support.exchange import JSON, Exchange, Sent, over_socket, posted
+from tests.support.live_client import BOTH, talking
 from tests.support.nginx import nginx
 from tests.support.prefect_client import PrefectClient
 from tests.support.runs import wait_for_state
@@ -95,6 +96,23 @@ async def test_bodies_and_batches(way: str, ask: Exchange) -> None:
     lines = [{"flow_run_id": str(uuid4()), "message": "x" * 10_000_000}]
     logs = await ask(posted(document, json.dumps({"input": {"logs": lines}}), target=f"{prefix}/", headers=(JSON,)))
     assert logs.json() == {"data": {"write_run_logs": {"success": True}}}
+
+
+@pytest.mark.parametrize("protocol", BOTH)
+async def test_live_queries(
+    way: str, protocol: str, shown: dict[str, str], hidden: Server, certificate: tuple[Path, Path]
+) -> None:
+    """WebSockets go through, at the URL that clients are told."""
+    options = {"ssl": ssl.create_default_context(cafile=str(certificate[0]))} if way == "tls" else {}
+    name = f"watched-{uuid4().hex[:8]}"
+    query = f'subscription {{ project(where: {{ name: {{ _eq: "{name}" }} }}) {{ name }} }}'
+    async with talking(shown[way], protocol, path="", **options) as client:
+        assert await client.answer("{ hello }") == {"data": {"hello": "👋"}}
+        await client.begin("1", query)
+        assert await client.data() == {"project": []}
+        tenant_id = await hidden.value("SELECT id::text FROM tenant ORDER BY created LIMIT 1")
+        await hidden.mutate("create_project", tenant_id=tenant_id, name=name)
+        assert await client.data() == {"project": [{"name": name}]}
 
 
 @pytest.mark.parametrize("way", ["stripped", "kept"], indirect=True)

@@ -46,3 +46,10 @@ async def test_the_server_starts_from_the_wheel_alone(machine: Machine, unpacked
 def test_nothing_but_the_packages_is_in_it(unpacked: Path) -> None:
     found = {path.name for path in unpacked.iterdir() if not path.name.endswith(".dist-info")}
     assert found == {"server_core", "services"}
+
+
+def test_the_query_page_is_in_it(unpacked: Path) -> None:
+    folder = Path("services/gateway/graphiql")
+    there = {path.name: path.read_bytes() for path in (unpacked / folder).iterdir()}
+    assert there == {path.name: path.read_bytes() for path in (ROOT / folder).iterdir()}
+    assert "manifest.json" in there

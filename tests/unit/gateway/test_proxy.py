@@ -115,7 +115,7 @@ async def test_those_who_are_named_are_believed(trusted: str) -> None:
 def test_addresses() -> None:
     assert "::ffff:127.0.0.1" in Trusted("127.0.0.1")
     assert "unix:" not in Trusted("127.0.0.1")
-    assert Trusted("*").outermost(["192.0.2.1", "127.0.0.1"]) == "127.0.0.1"
+    assert Trusted("*").outermost(["192.0.2.1", "127.0.0.1"]) == "192.0.2.1"
     with pytest.raises(ConfigError, match=r"gateway\.trusted_proxies: 'proxy' is not"):
         Trusted("127.0.0.1, proxy")
 
