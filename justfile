@@ -44,7 +44,7 @@ migrate:
 postgres-matrix *options:
     python -m tests.support.postgres_matrix {{options}}
 
-# measure: `just bench towel` shows what a tick of each loop costs while the tables double
+# measure: `just bench towel`, `just bench shedding`; the first shows what a tick of each loop costs while the tables double
 bench name *options:
     python -m bench.{{name}} {{options}}
 

@@ -74,6 +74,7 @@ class Towel:
     ) -> None:
         self._database = Database(dsn, settings.database)
         self._lease_database = Database(settings.database.direct_url or dsn, replace(settings.database, pool_size=1))
+        self._lease_database.contact = self._database.contact
         self._hooks = HookDelivery(self._database, api_url=settings.api.url, settings=settings.hooks, clock=clock)
         context = ActionContext(database=self._database, settings=settings, clock=clock, hook_delivery=self._hooks)
         registry = registry or CollectorRegistry()

@@ -60,11 +60,14 @@ class Leases:
         async with self._turn:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    return await self._hold(name)
+                    ours = await self._hold(name)
+                self._database.contact.found()
+                return ours
             except BaseException as error:
                 await self._let_go()
                 translated = translate(error)
                 if translated is not None:
+                    self._database.contact.lost(error)
                     raise translated from error
                 raise
 

@@ -119,7 +119,7 @@ class Runner:
         try:
             counts_from = await self._is_our_turn(loop)
         except Unavailable as error:
-            logger.warning("%s: %s", loop.name, error)
+            self._say(loop, error)
             return None
         except Exception:
             logger.exception("%s: its lease cannot be asked for; the next pass tries again", loop.name)
@@ -136,7 +136,7 @@ class Runner:
             else:
                 counts = await loop.run_once(self._context)
         except Unavailable as error:
-            logger.warning("%s: %s", loop.name, error)
+            self._say(loop, error)
             self.logbook.failed(loop.name, seconds=clock() - started)
             with contextlib.suppress(Exception):  # an outage, or only a deadlock? the lease will tell
                 await self._is_our_turn(loop)
@@ -149,6 +149,11 @@ class Runner:
         if any(counts.values()):
             logger.info("%s: %s", loop.name, ", ".join(f"{count} {kind}" for kind, count in counts.items()))
         return counts
+
+    def _say(self, loop: Loop, error: Unavailable) -> None:
+        """Log that a pass could not be made; that the database is away has been said once, for all passes."""
+        level = logging.DEBUG if self._context.database.contact.lost_it else logging.WARNING
+        logger.log(level, "%s: %s", loop.name, error)
 
     def health(self) -> dict[str, Any]:
         """Return what is known of each loop, by name (Logbook.health)."""

@@ -91,6 +91,7 @@ async def served(
     *,
     retry_seconds: float = 3.0,
     patience_seconds: float = 10.0,
+    look_seconds: float = 3.0,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Run a gateway in process."""
@@ -101,6 +102,7 @@ async def served(
         actions=actions,
         retry_seconds=retry_seconds,
         patience_seconds=patience_seconds,
+        look_seconds=look_seconds,
     )
     transport = httpx.ASGITransport(app=app)
     async with (

@@ -89,6 +89,8 @@ class SchemaService:
         self.followed: dict[Watcher, GraphQLRequest] = {}
         self.running = False
         self.version = server_version()
+        self.looks = 0
+        self.introspections = 0
         self._whole = whole
         self._witness = witness
         for name, resolver in resolvers.items():
@@ -105,11 +107,14 @@ class SchemaService:
 
     async def status(self) -> ServiceStatus:
         """Tell that it is well, and which schema it has."""
+        self.looks += 1
         return ServiceStatus(ready=True, version=self.version, schema=schema_digest(print_schema(self.schema)))
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
         """Answer as our services do: errors before data, 400 for what was not executed."""
-        if "__schema" not in request.query:
+        if "__schema" in request.query:
+            self.introspections += 1
+        else:
             self.requests.append(request)
         if self._witness is not None:
             await self._witness(request)
