@@ -62,8 +62,17 @@ async def connect_and_run(dsn: str) -> None:
         await migrations.dispose()
 
 
+def write() -> None:
+    """Write the statements down instead of running them: `alembic upgrade --sql`, a dry run."""
+    context.configure(dialect_name="postgresql", version_table=VERSION_TABLES[FOLDER], literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 handed = context.config.attributes.get("connection")
-if handed is not None:
+if context.is_offline_mode():
+    write()
+elif handed is not None:
     run(handed)
 else:
     arguments = context.get_x_argument(as_dictionary=True)

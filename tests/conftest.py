@@ -37,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--fuzz", type=int, default=200, help="how many requests and documents to invent")
     parser.addoption("--fuzz-seed", help="what they follow from, to repeat a run; a new one by default")
+    parser.addoption(
+        "--every-revision",
+        action="store_true",
+        help="let the real client and agent run on adopted databases of all 19 legacy revisions, not of four",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

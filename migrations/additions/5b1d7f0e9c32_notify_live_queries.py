@@ -6,8 +6,9 @@ the additions: it builds on the baseline, ac5747fb571c, which the other chain ha
 
 from pathlib import Path
 
-import sqlalchemy as sa
 from alembic import op
+
+from server_core.db.scripts import run_script
 
 revision = "5b1d7f0e9c32"
 down_revision = None
@@ -19,17 +20,10 @@ SQL = Path(__file__).parent.parent / "sql"
 
 def upgrade() -> None:
     """Create the function and one trigger per table."""
-    connection = op.get_bind()
-    run(connection, SQL / "functions" / "notify_live_queries.sql")
-    run(connection, SQL / "triggers" / "notify_live_queries.sql")
+    run_script(SQL / "functions" / "notify_live_queries.sql")
+    run_script(SQL / "triggers" / "notify_live_queries.sql")
 
 
 def downgrade() -> None:
     """Drop them: the database is the legacy server's again."""
     op.execute("DROP FUNCTION public.notify_live_queries() CASCADE")
-
-
-def run(connection: sa.Connection, path: Path) -> None:
-    """Run a file of several statements; only the driver takes more than one at a time."""
-    text = path.read_text(encoding="utf-8")
-    connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(text))  # type: ignore[union-attr]

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from server_core.db.scripts import run_script
+
 revision = "9d2c4a7e51b8"
 down_revision = "6d0f2a9b4e17"
 branch_labels = None
@@ -35,10 +37,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_flow_plan_flow_id", "flow_plan", ["flow_id"])
     op.create_index("ix_flow_plan_horizon_due", "flow_plan", ["horizon", "due"])
-    connection = op.get_bind()
     for function in ("plan_flow_anew", "forget_flow_plan"):
-        run(connection, SQL / "functions" / f"{function}.sql")
-    run(connection, SQL / "triggers" / "flow_plan.sql")
+        run_script(SQL / "functions" / f"{function}.sql")
+    run_script(SQL / "triggers" / "flow_plan.sql")
     op.execute("INSERT INTO flow_plan (flow_id) SELECT id FROM flow WHERE is_schedule_active AND NOT archived")
 
 
@@ -47,9 +48,3 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION public.plan_flow_anew() CASCADE")
     op.execute("DROP FUNCTION public.forget_flow_plan() CASCADE")
     op.drop_table("flow_plan")
-
-
-def run(connection: sa.Connection, path: Path) -> None:
-    """Run a file of several statements; only the driver takes more than one at a time."""
-    text = path.read_text(encoding="utf-8")
-    connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(text))  # type: ignore[union-attr]

@@ -18,6 +18,7 @@ from server_core.config_loader import load_settings
 from server_core.db import administration, migrate
 from server_core.db.dsn import is_local, redacted
 from server_core.db.legacy import BASELINE
+from server_core.db.plan import plan
 from server_core.db.revisions import Revisions, head_revisions, pending
 from server_core.db.session import Database
 from server_core.errors import ConfigError
@@ -40,7 +41,12 @@ def create(url: str | None = _URL) -> None:
 
 
 @app.command()
-def upgrade(url: str | None = _URL, yes: bool = _YES, dry_run: bool = _DRY_RUN) -> None:
+def upgrade(
+    url: str | None = _URL,
+    yes: bool = _YES,
+    dry_run: bool = _DRY_RUN,
+    sql: bool = typer.Option(False, "--sql", help="With --dry-run: print the statements too."),
+) -> None:
     """Bring the database to the schema of this release, and create the default tenant once.
 
     Does nothing to a database that is there already. Several may do this at the same time. Asks first at a terminal,
@@ -48,14 +54,11 @@ def upgrade(url: str | None = _URL, yes: bool = _YES, dry_run: bool = _DRY_RUN) 
     """
     settings, dsn = _target(url)
     found = asyncio.run(_found(settings, dsn))
+    if dry_run:
+        typer.echo(asyncio.run(plan(dsn)).text(statements=sql))
+        return
     found.refuse_unknown()
     steps = pending(found)
-    if dry_run:
-        for step in steps:
-            typer.echo(f"would apply {step}")
-        if not steps:
-            typer.echo(f"{redacted(dsn)} is at revisions {found}, those of this release: nothing to do")
-        return
     if steps and found.legacy is not None and sys.stdin.isatty():
         confirm(f"This changes the schema of {redacted(dsn)} ({len(steps)} revisions; --dry-run lists them).", yes=yes)
     asyncio.run(prepare(settings, dsn))
@@ -71,13 +74,12 @@ def downgrade(url: str | None = _URL, yes: bool = _YES, dry_run: bool = _DRY_RUN
     """
     settings, dsn = _target(url)
     found = asyncio.run(_found(settings, dsn))
+    found.refuse_unknown(leaving=True)
     if found.additions is None:
         typer.echo(f"{redacted(dsn)} has no additions of ours: nothing to do")
         return
     if dry_run:
-        known = replace(found, legacy=BASELINE)  # tables restored from an older dump do not matter here
-        known.refuse_unknown()
-        for step in reversed(pending(replace(known, additions=None), until=found.additions)):
+        for step in reversed(pending(replace(found, legacy=BASELINE, additions=None), until=found.additions)):
             typer.echo(f"would take back {step}")
         return
     confirm(f"This takes back what this server added to the schema of {redacted(dsn)}.", yes=yes)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from server_core.db.connection import opened
+from server_core.db.connection import BEGIN, opened
 from server_core.db.legacy import (
     FIRST,
     REVISIONS,
@@ -63,8 +63,7 @@ async def adopt(dsn: str, revision: str, patience: Patience) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with opened(dsn) as connection:
-                    await connection.execute(patience.timeouts)
-                    await _take(connection, step)
+                    await _take(connection, step, patience)
                 break
             except asyncpg.DeadlockDetectedError:
                 if attempt == ATTEMPTS:
@@ -72,10 +71,13 @@ async def adopt(dsn: str, revision: str, patience: Patience) -> None:
                 logger.warning("a change of the schema and a writer waited for each other; it is tried again")
 
 
-async def _take(connection: "Connection", step: Step) -> None:
+async def _take(connection: "Connection", step: Step, patience: Patience) -> None:
     started = time.monotonic()
     before = REVISIONS[REVISIONS.index(step.revision) - 1]
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(BEGIN)
+        for timeout in patience.timeouts.split(";"):
+            await connection.execute(timeout.replace("SET ", "SET LOCAL ", 1))
         moved = await connection.execute(
             "UPDATE public.alembic_version SET version_num = $1 WHERE version_num = $2", step.revision, before
         )
@@ -158,15 +160,10 @@ async def refuse_foreign_tables(connection: "Connection", revision: str) -> None
 
 
 async def refuse_read_only(connection: "Connection") -> None:
-    """Raise ConfigError when the server or the role takes no writes."""
+    """Raise ConfigError when the server takes no writes."""
     if await connection.fetchval("SELECT pg_is_in_recovery()"):
         raise ConfigError(
             "The database is a read-only replica (in recovery) and cannot be upgraded: use the URL of its primary."
-        )
-    if await connection.fetchval("SELECT current_setting('transaction_read_only') = 'on'"):
-        raise ConfigError(
-            "The database is read-only and cannot be upgraded: default_transaction_read_only is set for the server, the"
-            " database or the role."
         )
 
 

@@ -132,6 +132,10 @@ async def opened(dsn: str) -> AsyncIterator["Connection"]:
     try:
         with explained(place):
             yield connection
+    except asyncpg.InterfaceError as error:  # from the end of a transaction whose connection is gone
+        if connection.is_closed():
+            raise Unavailable(f"The database went away: {place} ({one_line(error)})") from error
+        raise
     finally:
         await connection.close()
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from server_core.db.route import POOLED
+from server_core.db.scripts import run_statement, writes_only
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def build_indexes(indexes: Sequence[NewIndex]) -> None:
                 _drop(index)
             logger.info("building index %s on %s; this takes minutes on a large table", index.name, index.table)
             try:
-                _run(index.statement)
+                run_statement(index.statement)
             except sa.exc.DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
                     _sweep(index)
@@ -81,11 +82,13 @@ def _without_timeout() -> None:
 
     Not through a pooler, where it would be taken off for others.
     """
-    if not op.get_bind().info.get(POOLED):
-        _run("SET statement_timeout = 0")
+    if not writes_only() and not op.get_bind().info.get(POOLED):
+        run_statement("SET statement_timeout = 0")
 
 
 def _is_invalid(index: NewIndex) -> bool:
+    if writes_only():
+        return False
     found = op.get_bind().execute(
         sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": index.full_name}
     )
@@ -96,13 +99,9 @@ def _sweep(index: NewIndex) -> None:
     """Take away what is left of a build that waited for too long; it would be written and never read."""
     with contextlib.suppress(sa.exc.DBAPIError):
         if not op.get_bind().info.get(POOLED):
-            _run("SET lock_timeout = '2s'")
-        _run(f"DROP INDEX IF EXISTS {index.full_name}")
+            run_statement("SET lock_timeout = '2s'")
+        run_statement(f"DROP INDEX IF EXISTS {index.full_name}")
 
 
 def _drop(index: NewIndex) -> None:
-    _run(f"DROP INDEX CONCURRENTLY IF EXISTS {index.full_name}")
-
-
-def _run(statement: str) -> None:
-    op.get_bind().exec_driver_sql(statement)
+    run_statement(f"DROP INDEX CONCURRENTLY IF EXISTS {index.full_name}")

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -28,7 +27,7 @@ from server_core.db.adoption import (
     refuse_read_only,
 )
 from server_core.db.connection import BEGIN, engine, opened, sqlstate
-from server_core.db.legacy import BASELINE, EARLIER, FIRST
+from server_core.db.legacy import BASELINE, FIRST
 from server_core.db.revisions import (
     ADDITIONS,
     LEAVING,
@@ -92,6 +91,8 @@ async def upgrade(dsn: str, *, patience: Patience | None = None) -> None:
         if found == head:
             await _complete(guard, dsn, patience)
             return
+        if found.legacy is not None and found.additions is None:
+            await _tell_who_is_connected(guard)
         if found.legacy not in (None, FIRST, BASELINE):
             async with watched(dsn, patience):
                 await _let_go(guard)
@@ -126,21 +127,24 @@ async def ready_to_upgrade(connection: "Connection") -> Revisions:
         raise made_anew(f"is at legacy revision {found.legacy}")
     if found == head_revisions():
         return found
-    await refuse_read_only(connection)
     await _refuse_missing_public(connection)
     if found.legacy is None:
         await _refuse_strangers(connection)
     elif found.additions is None:
         await refuse_other_schema(connection, found.legacy)
         await refuse_foreign_tables(connection, found.legacy)
-        programs = await connected_programs(connection)
-        if programs:
-            logger.warning(
-                "other programs are connected to the database: %s; the legacy server must be stopped before its"
-                " database is upgraded",
-                ", ".join(programs),
-            )
     return found
+
+
+async def _tell_who_is_connected(connection: "Connection") -> None:
+    """Say who else is there while a legacy database is adopted; a monitor may be, the legacy server must not."""
+    programs = await connected_programs(connection)
+    if programs:
+        logger.warning(
+            "other programs are connected to the database: %s; the legacy server must be stopped before its database is"
+            " upgraded",
+            ", ".join(programs),
+        )
 
 
 async def downgrade(dsn: str, *, patience: Patience | None = None) -> None:
@@ -159,8 +163,7 @@ async def downgrade(dsn: str, *, patience: Patience | None = None) -> None:
     patience = patience or Patience()
     async with _locked(dsn, patience) as guard:
         found = await found_revisions(guard)
-        # tables that were restored from an older dump do not matter to what is taken away
-        (replace(found, legacy=BASELINE) if found.legacy in EARLIER else found).refuse_unknown()
+        found.refuse_unknown(leaving=True)
         if found.additions is not None:
             config = chain(ADDITIONS)
             config.attributes[LEAVING] = True
@@ -182,13 +185,15 @@ async def current_revisions(dsn: str) -> Revisions:
 @asynccontextmanager
 async def _locked(dsn: str, patience: Patience) -> AsyncIterator["Connection"]:
     """Open a connection and a transaction that nobody else who changes the schema has at the same time."""
-    async with opened(dsn) as guard, guard.transaction(isolation="read_committed"):
-        await guard.execute(BEGIN)
-        await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        await guard.execute("SET LOCAL lock_timeout = 0")
-        await guard.execute("SET LOCAL statement_timeout = 0")
-        await _take_lock(guard, patience)
-        yield guard
+    async with opened(dsn) as guard:
+        await refuse_read_only(guard)
+        async with guard.transaction(isolation="read_committed"):
+            await guard.execute(BEGIN)
+            await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            await guard.execute("SET LOCAL lock_timeout = 0")
+            await guard.execute("SET LOCAL statement_timeout = 0")
+            await _take_lock(guard, patience)
+            yield guard
 
 
 async def _take_lock(guard: "Connection", patience: Patience) -> None:

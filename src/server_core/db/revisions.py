@@ -8,6 +8,7 @@ They live in `migrations/` of a checkout and in `server_core/_migrations` of a w
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -49,8 +50,11 @@ class Revisions:
     def __str__(self) -> str:
         return f"{self.legacy or 'none'} (legacy schema) and {self.additions or 'none'} (additions)"
 
-    def refuse_unknown(self) -> None:
-        """Raise ConfigError when this release cannot bring a database that is here to its own revisions."""
+    def refuse_unknown(self, *, leaving: bool = False) -> None:
+        """Raise ConfigError when this release cannot bring a database that is here to its own revisions.
+
+        `leaving`: it is to take its additions away, whatever legacy revision there is.
+        """
         if self.legacy not in (None, *REVISIONS):
             raise ConfigError(
                 f"The database is at revision {self.legacy}, which this release does not know:"
@@ -63,9 +67,9 @@ class Revisions:
                 f"The database has our additions up to {self.additions} but no legacy revision (alembic_version is"
                 " missing or empty); use an empty database, or restore the whole of the old one."
             )
-        if self.legacy != BASELINE:
+        if self.legacy != BASELINE and not leaving:
             raise made_anew(f"is at legacy revision {self.legacy}")
-        if self.additions not in {script.revision for script in _scripts(ADDITIONS).walk_revisions()}:
+        if self.additions not in {script.revision for script in scripts(ADDITIONS).walk_revisions()}:
             raise ConfigError(
                 f"The database has our additions up to {self.additions}, which this release does not know:"
                 " it belongs to a newer prefect-server."
@@ -95,8 +99,8 @@ def chain(name: str) -> Config:
 def head_revisions() -> Revisions:
     """Return the newest revisions of this release."""
     return Revisions(
-        legacy=_scripts(LEGACY).get_current_head(),
-        additions=_scripts(ADDITIONS).get_current_head(),
+        legacy=scripts(LEGACY).get_current_head(),
+        additions=scripts(ADDITIONS).get_current_head(),
     )
 
 
@@ -107,17 +111,15 @@ def pending(found: Revisions, *, until: str = "head") -> list[str]:
         found: how far the database is, at revisions that this release knows.
         until: the last of the additions.
     """
-    if found.legacy == BASELINE:
-        legacy = []
-    elif found.legacy in (None, FIRST):
+    if found.legacy in (None, FIRST):
         legacy = [_described(each) for each in _after(LEGACY, None, "head")]
     else:
-        legacy = [f"{step.revision}: {step.what}" for step in steps_after(str(found.legacy))]
+        legacy = [f"{step.revision}: {step.what}" for step in steps_after(found.legacy)]
     return legacy + [_described(each) for each in _after(ADDITIONS, found.additions, until)]
 
 
 def _after(name: str, lower: str | None, upper: str) -> list[Script]:
-    return list(reversed(list(_scripts(name).iterate_revisions(upper, lower or "base"))))
+    return list(reversed(list(scripts(name).iterate_revisions(upper, lower or "base"))))
 
 
 def _described(script: Script) -> str:
@@ -149,5 +151,7 @@ async def _version(connection: "Connection", table: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def _scripts(name: str) -> ScriptDirectory:
+@cache
+def scripts(name: str) -> ScriptDirectory:
+    """Return the revisions of a chain, LEGACY or ADDITIONS."""
     return ScriptDirectory.from_config(chain(name))
