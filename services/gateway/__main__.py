@@ -27,6 +27,7 @@ def main() -> None:
         data=data_upstream(settings),
         actions=actions_upstream(settings),
         beside={"/metrics": metrics_endpoint(registry)},
+        registry=registry,
     )
     observe_requests(app, service="gateway", settings=settings, registry=registry)
     certificate = Certificate.of(settings.gateway)

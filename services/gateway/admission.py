@@ -13,6 +13,7 @@ from server_core.config import GatewaySettings
 from server_core.errors import Overloaded, Unavailable
 from server_core.gate import Gate
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
+from services.gateway.measured import UpstreamMetrics
 from services.gateway.refusal import Refusal
 from services.gateway.stitch import Owner
 
@@ -25,9 +26,11 @@ class Admission:
 
     Args:
         settings: how many, and how long they wait.
+        metrics: notes how long calls take.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, metrics: UpstreamMetrics) -> None:
+        self._metrics = metrics
         self._gates = {
             owner: Gate(
                 places=settings.reads_at_once,
@@ -58,13 +61,15 @@ class Admission:
             Overloaded: it was turned away.
             ServerError: as the upstream does.
         """
-        if not request.read_only:
-            return await service.execute(request)
-        async with self._gates[owner].place(urgent=_is_urgent(headers)):
-            response = await service.execute(request)
-        if response.status == 503 and Unavailable.code.encode() in response.body:
-            raise Overloaded(f"The {owner} service is busy; try again in a few seconds.")
-        return response
+        with self._metrics.call(owner) as call:
+            if not request.read_only:
+                call.response = await service.execute(request)
+                return call.response
+            async with self._gates[owner].place(urgent=_is_urgent(headers)):
+                response = call.response = await service.execute(request)
+            if response.status == 503 and Unavailable.code.encode() in response.body:
+                raise Overloaded(f"The {owner} service is busy; try again in a few seconds.")
+            return response
 
 
 def turned_away(message: str) -> Refusal:

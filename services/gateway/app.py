@@ -21,6 +21,7 @@ from types import MappingProxyType
 from uuid import uuid4
 
 from graphql import OperationType
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -46,6 +47,7 @@ from services.gateway.answer import Answer, failed, is_plain, read, without_invi
 from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
 from services.gateway.introspection import Introspector
+from services.gateway.measured import GatewayCollector, UpstreamMetrics
 from services.gateway.merge import merge
 from services.gateway.proxy import BehindProxy
 from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
@@ -73,6 +75,7 @@ def create_app(
     data: LiveService,
     actions: GraphQLService,
     beside: Mapping[str, Endpoint] = _NOTHING,
+    registry: CollectorRegistry | None = None,
     retry_seconds: float = RETRY_SECONDS,
     patience_seconds: float = PATIENCE_SECONDS,
     look_seconds: float = LOOK_SECONDS,
@@ -87,6 +90,7 @@ def create_app(
         data: answers the table queries and subscriptions.
         actions: answers the mutations and computed queries; wins where both have a field.
         beside: further pages of this process, by path.
+        registry: of the process's metrics; None: one that nobody reads.
         retry_seconds: pause between attempts to learn the services' schemas.
         patience_seconds: how long a request waits for the schemas before it is refused.
         look_seconds: pause between two looks at how the services are doing.
@@ -107,7 +111,10 @@ def create_app(
     )
     limits = BodyLimits(body=settings.gateway.body_limit_bytes, logs=settings.logs_max_payload_bytes)
     watch = Watch(services, on_schemas=schemas.notice, look_seconds=look_seconds, touch_seconds=touch_seconds)
-    gateway = Gateway(services, schemas, watch, Admission(settings.gateway), live=data)
+    registry = registry or CollectorRegistry()
+    admission = Admission(settings.gateway, UpstreamMetrics(registry))
+    GatewayCollector(registry, waiting=admission.waiting, plans=schemas.plans)
+    gateway = Gateway(services, schemas, watch, admission, live=data)
     sockets = Sockets(Operations(gateway), settings.live)
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 from graphql import get_introspection_query
 
+from server_core.documents.memory import Stats
 from server_core.errors import Unavailable
 from server_core.wire import GraphQLRequest, GraphQLService
 from services.gateway.document import Documents
@@ -63,6 +64,13 @@ class Schemas:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def plans(self) -> tuple[Stats, int] | None:
+        """Return how useful the remembered plans are, and how many there are; None while no schema is known."""
+        if self._current is None:
+            return None
+        documents = self._current[0]
+        return documents.stats, len(documents)
 
     async def current(self) -> tuple[Documents, Introspector]:
         """Return what the schema is good for: planning documents, and answering questions about itself.

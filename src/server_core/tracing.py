@@ -4,7 +4,7 @@ The library is an extra (`prefect-server[otel]`) and is imported only when an en
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from server_core.config import TracingSettings
@@ -48,12 +48,6 @@ class Tracing:
             passed_on: dict[str, str] = {}
             inject(passed_on)
             yield RequestSpan(span, passed_on)
-
-    def call(self, name: str) -> AbstractContextManager[Any]:
-        """Make the span of a piece of a request: a call of another service."""
-        if self._tracer is None:
-            return nullcontext()
-        return self._tracer.start_as_current_span(name)
 
 
 class RequestSpan:

@@ -9,6 +9,7 @@ from server_core.access import RequestMetrics
 from server_core.actions.figures import Figures
 from server_core.clock import utc_now
 from server_core.metrics import PoolCollector
+from services.gateway.measured import GatewayCollector, UpstreamMetrics
 from services.graphql.measured import measure_mutations
 from services.graphql.schema import build_schema
 from services.towel.figures import metrics_of
@@ -33,6 +34,8 @@ def names() -> set[str]:
     RequestMetrics(registry)
     measure_mutations(build_schema()._schema, registry)
     PoolCollector({}, registry)
+    UpstreamMetrics(registry)
+    GatewayCollector(registry, waiting=lambda _: 0, plans=lambda: None)
     Logbook(registry).add("probe", interval=1, now=utc_now())
     shown = [*registry.collect(), *metrics_of(FIGURES, age=0)]
     return {family.name + ("_total" if family.type == "counter" else "") for family in shown}

@@ -44,7 +44,9 @@ def whole_server(settings: Settings, dsn: str) -> tuple[Any, Towel]:
     data = _load("services.data.app:create_service")(settings, dsn, registry=registry)
     actions = _load("services.graphql.app:create_service")(settings, dsn, registry=registry)
     beside = {"/metrics": metrics_endpoint(registry), "/towel/health": towel.health}
-    app = _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside)
+    app = _load("services.gateway.app:create_app")(
+        settings, data=data, actions=actions, beside=beside, registry=registry
+    )
     observe_requests(app, service="gateway", settings=settings, registry=registry)
     return app, towel
 
@@ -68,7 +70,9 @@ def _service_app(name: str, settings: Settings, dsn: str | None, registry: Colle
         data = _load("services.gateway.upstream:data_upstream")(settings)
         actions = _load("services.gateway.upstream:actions_upstream")(settings)
         beside = {"/metrics": metrics_endpoint(registry)}
-        return _load("services.gateway.app:create_app")(settings, data=data, actions=actions, beside=beside)
+        return _load("services.gateway.app:create_app")(
+            settings, data=data, actions=actions, beside=beside, registry=registry
+        )
     module = f"services.{name}.app"
     made = "create_towel" if name == "towel" else "create_service"
     return _load(f"{module}:create_app")(_load(f"{module}:{made}")(settings, dsn, registry=registry))

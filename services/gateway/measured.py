@@ -1,0 +1,114 @@
+"""Calls of upstreams, waiting queries and remembered plans → figures. Made by app where somebody reads them."""
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from types import TracebackType
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from server_core.documents.memory import Stats
+from server_core.errors import Overloaded, Unavailable
+from server_core.wire import GraphQLResponse
+from services.gateway.stitch import Owner
+
+SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+
+
+class UpstreamMetrics:
+    """The figures of the calls of upstreams.
+
+    Args:
+        registry: where they are shown.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "prefect_server_upstream_duration_seconds",
+            "How long calls of upstreams took, with the wait for their turn, by outcome.",
+            ["upstream", "outcome"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def call(self, owner: Owner) -> "Call":
+        """Return what measures one call, to be entered with `with`."""
+        return Call(self._seconds, owner)
+
+
+class Call:
+    """One call of an upstream.
+
+    Its outcome is `ok`, `errors` (of fields), `refused` (as a whole), `turned away` (too much to do), `away`, or
+    `failed` for what else was raised.
+    """
+
+    __slots__ = ("_began", "_owner", "_seconds", "response")
+
+    def __init__(self, seconds: Histogram, owner: Owner) -> None:
+        self._seconds = seconds
+        self._owner = owner
+        self._began = 0.0
+        self.response: GraphQLResponse | None = None
+
+    def __enter__(self) -> "Call":
+        self._began = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._seconds.labels(self._owner, self._outcome(error)).observe(perf_counter() - self._began)
+
+    def _outcome(self, error: BaseException | None) -> str:
+        if isinstance(error, Overloaded):
+            return "turned away"
+        if isinstance(error, Unavailable):
+            return "away"
+        if error is not None or self.response is None:
+            return "failed"
+        if self.response.status != 200:
+            return "refused"
+        return "errors" if self.response.body.startswith(b'{"errors"') else "ok"
+
+
+class GatewayCollector(Collector):
+    """Shows what waits and what is remembered.
+
+    Args:
+        registry: where it is shown.
+        waiting: returns how many queries wait for their turn at an upstream.
+        plans: returns how useful the remembered plans are, and how many there are; None before the schema is known.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        waiting: Callable[[Owner], int],
+        plans: Callable[[], tuple[Stats, int] | None],
+    ) -> None:
+        self._waiting = waiting
+        self._plans = plans
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics."""
+        waiting = GaugeMetricFamily(
+            "prefect_server_waiting_queries", "Queries that wait for their turn at an upstream.", labels=["upstream"]
+        )
+        for owner in (Owner.DATA, Owner.ACTIONS):
+            waiting.add_metric([owner], self._waiting(owner))
+        yield waiting
+        looked_up = CounterMetricFamily(
+            "prefect_server_gateway_plans",
+            "Look-ups of plans: hit, miss, or unfit (planned anew because of a literal); from zero with a new schema.",
+            labels=["outcome"],
+        )
+        known = self._plans()
+        stats, kept = known or (Stats(), 0)
+        for outcome, count in (("hit", stats.hits), ("miss", stats.misses), ("unfit", stats.unfit)):
+            looked_up.add_metric([outcome], count)
+        yield looked_up
+        yield GaugeMetricFamily("prefect_server_gateway_plans_kept", "Plans that are remembered.", value=kept)
