@@ -51,6 +51,9 @@ def upgrade() -> None:
     """Create everything in an empty database."""
     if needs_pgcrypto():
         op.execute("CREATE EXTENSION IF NOT EXISTS pgcrypto WITH SCHEMA public")
+    # Asking for it in any case would need a privilege on the database.
+    if writes_only() or op.get_bind().scalar(sa.text("SELECT to_regnamespace('utility')")) is None:
+        op.execute("CREATE SCHEMA IF NOT EXISTS utility")
     run_script(HERE / "ac5747fb571c_baseline.sql")
     operators = trigram_operators()
     if operators is not None:

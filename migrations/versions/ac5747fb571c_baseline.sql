@@ -2,8 +2,6 @@
 -- Read once by ac5747fb571c_baseline.py; frozen: later revisions change the schema, not this file.
 -- The irregular constraint names are old; upserts and later revisions depend on them.
 
-CREATE SCHEMA IF NOT EXISTS utility;
-
 CREATE TABLE tenant (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     created timestamptz NOT NULL DEFAULT now(),

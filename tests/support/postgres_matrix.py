@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("~/.cache/prefect-server-tests/postgres").expanduser())
     parser.add_argument("tests", nargs="*", default=list(TESTS), help="arguments of pytest, after --")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends with us
     outcomes = []
     for major in map(int, given.versions.split(",")):
         installation = installed(given.folder, major)
