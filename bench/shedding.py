@@ -29,7 +29,7 @@ from server_core.db.migrate import upgrade
 from server_core.db.session import Database
 from tests.support.rows import make_flow, make_flow_run, task_runs_of
 
-ROWS = 200_000
+ROWS = 30_000
 RUNNING = '{\\"type\\": \\"Running\\"}'
 DASHBOARD = (
     "{ "
@@ -82,8 +82,8 @@ async def server(dsn: str, home: Path) -> AsyncIterator[str]:
     )
     assert child.stdout is not None
     try:
-        while not (ready := re.search(r"ready at (http\S+)", (await child.stdout.readline()).decode())):
-            pass
+        while not (ready := re.search(r"ready at (http\S+)", line := (await child.stdout.readline()).decode())):
+            assert line, "the server ended before it was ready"
         drain = asyncio.create_task(child.stdout.read())
         yield ready[1]
     finally:
@@ -142,7 +142,11 @@ async def run(dsn: str, home: Path, *, seconds: float, task_runs: int, dashboard
                 f"mutation {{ set_flow_run_states(input: {{states: [{run_state}]}}) {{ states {{ id }} }} }}",
             )
             slow = asyncio.create_task(waits.post(client, "pathological", PATHOLOGICAL))
-            await asyncio.gather(*map(task_run, range(task_runs)), *(dashboard() for _ in range(dashboards)))
+            pages = [asyncio.create_task(dashboard()) for _ in range(dashboards)]
+            await asyncio.gather(*map(task_run, range(task_runs)))
+            for page in pages:
+                page.cancel()
+            await asyncio.wait(pages)
             slow.cancel()
             await asyncio.wait([slow])
     return waits.table()
