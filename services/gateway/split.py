@@ -113,15 +113,18 @@ def _root_field(
     )
 
 
-def _fields(selection_set: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
+def _fields(selection_set: SelectionSetNode, fragments: Fragments, opened: set[str] | None = None) -> list[FieldNode]:
+    """List the fields of a root selection, each fragment opened where it is spread first."""
+    opened = set() if opened is None else opened
     found: list[FieldNode] = []
     for selection in selection_set.selections:
         if isinstance(selection, FieldNode):
             found.append(selection)
         elif isinstance(selection, InlineFragmentNode):
-            found += _fields(selection.selection_set, fragments)
-        elif isinstance(selection, FragmentSpreadNode):
-            found += _fields(fragments[selection.name.value].selection_set, fragments)
+            found += _fields(selection.selection_set, fragments, opened)
+        elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in opened:
+            opened.add(selection.name.value)
+            found += _fields(fragments[selection.name.value].selection_set, fragments, opened)
     return found
 
 
@@ -205,17 +208,34 @@ def narrow(operation: OperationDefinitionNode, fragments: Fragments, fields: Seq
     )
 
 
-def _kept(selection_set: SelectionSetNode, fragments: Fragments, keys: Collection[str]) -> list[SelectionNode]:
+def _kept(
+    selection_set: SelectionSetNode, fragments: Fragments, keys: Collection[str], opened: set[str] | None = None
+) -> list[SelectionNode]:
+    """Cut a root selection down to some keys, its fragments written out.
+
+    What was written out is not written out again: the same fields once more change nothing, but fragments that spread
+    each other twice would stand for thousands of them.
+
+    Args:
+        opened: the spreads that are written out whenever this selection is asked for; those found are added.
+    """
+    opened = set() if opened is None else opened
     kept: list[SelectionNode] = []
     for selection in selection_set.selections:
         if isinstance(selection, FieldNode):
             if (selection.alias or selection.name).value in keys:
                 kept.append(selection)
         elif isinstance(selection, InlineFragmentNode):
-            kept += _inlined(_kept(selection.selection_set, fragments, keys), selection.directives)
+            inner = set(opened) if selection.directives else opened
+            kept += _inlined(_kept(selection.selection_set, fragments, keys, inner), selection.directives)
         elif isinstance(selection, FragmentSpreadNode):
-            opened = fragments[selection.name.value].selection_set
-            kept += _inlined(_kept(opened, fragments, keys), selection.directives)
+            name = selection.name.value
+            spread = " ".join([name, *map(print_ast, selection.directives or ())])
+            if name in opened or spread in opened:
+                continue
+            opened.add(spread)
+            inner = set(opened) if selection.directives else opened
+            kept += _inlined(_kept(fragments[name].selection_set, fragments, keys, inner), selection.directives)
     return kept
 
 

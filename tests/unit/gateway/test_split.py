@@ -157,3 +157,25 @@ def test_root_fields_know_place_and_nullability() -> None:
         ("x", "flow", False, 2, 3),
         ("flow_by_pk", "flow_by_pk", True, 3, 3),
     ]
+
+
+def test_a_fragment_is_written_out_once() -> None:
+    """Spreads of spreads of spreads, each twice, stand for the fields of the innermost, not for thousands of them."""
+    levels = 12
+    parts = [f"fragment F{n} on Query {{ ...F{n + 1} ... {{ ...F{n + 1} }} }}" for n in range(levels)]
+    fields, steps = divided(
+        f"{{ ...F0 ...F0 }} {' '.join(parts)} fragment F{levels} on Query {{ hello flow {{ id }} }}"
+    )
+    assert [field.key for field in fields] == ["hello", "flow"]
+    assert [text for _, text, _ in steps] == ["{hello}", "{flow{id}}"]
+
+
+def test_a_conditional_spread_does_not_stand_for_another() -> None:
+    """Under one condition twice is once; under another, or under none, is another matter."""
+    _, [(_, text, _)] = divided(
+        "query($a: Boolean!, $b: Boolean!) { ...F @include(if: $a) ...F @include(if: $a) ...F @include(if: $b)"
+        " ... @skip(if: $a) { ...F } ...F ...F @include(if: $a) } fragment F on Query { hello }"
+    )
+    assert text == (
+        "query($a:Boolean!$b:Boolean!){...@include(if:$a){hello}...@include(if:$b){hello}...@skip(if:$a){hello}hello}"
+    )
