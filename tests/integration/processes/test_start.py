@@ -87,8 +87,10 @@ async def test_people_read_stdout_and_machines_read_stderr(machine: Machine) -> 
 
 async def test_requests_are_logged_on_demand(machine: Machine) -> None:
     process, url = await started(machine, PREFECT_SERVER__LOGGING__ACCESS_LOG="true")
-    await graphql(url, "{ tenant { id } }")
-    await process.line(r"uvicorn.access.*POST / HTTP/1.1.* 200")
+    async with httpx.AsyncClient(base_url=url) as client:
+        answer = await client.post("/", json={"query": "{ tenant { id } }"}, headers={"X-Request-ID": "mine"})
+        assert answer.headers["x-request-id"] == "mine"
+    await process.line(r"POST /.*mine.*\"status\":200")
     assert await process.stop() == 0
 
 
