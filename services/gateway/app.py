@@ -60,6 +60,8 @@ from services.gateway.watch import LOOK_SECONDS, TOUCH_SECONDS, Report, Watch
 
 _LONG_DOCUMENT = 8_000
 """Documents of more characters are planned in a thread: the slowest take a second."""
+_LONG_BODY = 200_000
+"""The variables of longer requests are checked in a thread."""
 _MOST_SEPARATED = 50
 _AWAY = "postgres-error"
 _NO_FIELDS_FAULT = frozenset({_AWAY, "timeout", "API_ERROR"})
@@ -188,7 +190,7 @@ class Gateway:
         plan = await self._plan(documents, request)
         if reading and not plan.reads:
             raise Refusal.plain("GET supports only queries.", status=405, headers=[("allow", "POST")])
-        plan.check(request.variables)
+        await _check(plan, request)
         if plan.kind is OperationType.SUBSCRIPTION or not plan.steps:
             return _nothing(plan)
         if departure is None or not plan.reads:
@@ -232,7 +234,7 @@ class Gateway:
         plan = await self._plan(documents, request)
         if plan.kind is not OperationType.SUBSCRIPTION:
             return await self.answer(request)
-        plan.check(request.variables)
+        await _check(plan, request)
         (step,) = plan.steps  # validation saw to it that there is one root field
         return await follow(self._live, step, _used(step, request), watcher)
 
@@ -326,6 +328,14 @@ class Gateway:
             values={key: value for each in answers for key, value in each.values.items()},
             errors={key: error for each in answers for key, error in each.errors.items()},
         )
+
+
+async def _check(plan: Plan, request: GraphQLRequest) -> None:
+    """Check the values of variables; see variables.check."""
+    if request.raw is not None and len(request.raw) > _LONG_BODY:
+        await asyncio.to_thread(plan.check, request.variables)
+    else:
+        plan.check(request.variables)
 
 
 def _used(step: Step, request: GraphQLRequest) -> dict[str, object]:
