@@ -3,46 +3,27 @@
 Validation is the largest Python cost of a request (performance.md), and clients send few different documents: the
 same text with variables, or the same shape with other literals inlined. So
 - a text without literals is remembered whole;
-- of a text with literals its shape is remembered (which literals stand where, and which are equal): a new text of a
-  known shape is parsed, and only its literal values are checked again.
+- of a text with literals its shape is remembered: a new text of a known shape is parsed, and only its literal values
+  are checked again, because the scalars here refuse some (an id that is no UUID).
 """
 
-import re
-from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Generic, TypeVar
 
-from graphql import (
-    ASTValidationRule,
-    DocumentNode,
-    GraphQLError,
-    GraphQLSchema,
-    GraphQLSyntaxError,
-    parse,
-    specified_rules,
-    validate,
-)
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, parse, validate
 from graphql.validation import ValuesOfCorrectTypeRule
 
-Value = TypeVar("Value")
+from server_core.documents.cache import BoundedCache
+from server_core.documents.check import MOST_PROBLEMS, problems
+from server_core.documents.memory import ShapeMemory
+from server_core.documents.slots import learn
+from server_core.shape import cut
 
+CACHED_DOCUMENTS = 1_000
 CACHED_CHARACTERS = 500_000
 """How much text is remembered at most; parsed, a character weighs some two hundred bytes."""
 
 LONGEST_CACHED = 20_000
 """Longer texts are never remembered: they are large values written out, and come once."""
-
-LITERALS_ONLY: tuple[type[ASTValidationRule], ...] = (ValuesOfCorrectTypeRule,)
-
-_TOKEN = re.compile(
-    r'''(?P<skip>[_A-Za-z][_0-9A-Za-z]*|\#[^\n\r]*)
-    |(?P<block>"""(?:\\"""|(?!""").)*""")
-    |(?P<string>"(?:\\.|[^"\\\n\r])*")
-    |(?P<float>-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))
-    |(?P<int>-?[0-9]+)''',
-    re.VERBOSE | re.DOTALL,
-)
-_PLACEHOLDERS = {"block": '"{}"', "string": '"{}"', "float": "0.{}", "int": "{}"}
 
 
 class DocumentRejected(Exception):
@@ -59,37 +40,6 @@ class DocumentRejected(Exception):
         self.code = code
 
 
-class Recent(Generic[Value]):
-    """A mapping by text that keeps its most recently used entries.
-
-    Args:
-        characters: how long all keys together may be.
-    """
-
-    def __init__(self, characters: int) -> None:
-        self._room = characters
-        self._entries: OrderedDict[str, Value] = OrderedDict()
-
-    def get(self, key: str) -> Value | None:
-        """Return the entry and mark it as used, or None."""
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
-
-    def put(self, key: str, value: Value) -> None:
-        """Keep a new entry; those unused for longest go when there is too much."""
-        if key not in self._entries:
-            self._room -= len(key)
-        self._entries[key] = value
-        while self._room < 0:
-            forgotten, _ = self._entries.popitem(last=False)
-            self._room += len(forgotten)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-
 class Documents:
     """Reads documents against one schema.
 
@@ -100,8 +50,12 @@ class Documents:
 
     def __init__(self, schema: GraphQLSchema, *, characters: int = CACHED_CHARACTERS) -> None:
         self._schema = schema
-        self._texts: Recent[DocumentNode] = Recent(characters)
-        self._shapes: Recent[bool] = Recent(characters)
+        self._texts: BoundedCache[str, DocumentNode] = BoundedCache(
+            entries=CACHED_DOCUMENTS, weight=characters, heaviest=LONGEST_CACHED
+        )
+        self._shapes: ShapeMemory[bool] = ShapeMemory(
+            entries=CACHED_DOCUMENTS, characters=characters, longest=LONGEST_CACHED
+        )
 
     def read(self, text: str) -> DocumentNode:
         """Return the document of a text.
@@ -116,37 +70,18 @@ class Documents:
             document = parse(text)
         except GraphQLSyntaxError as error:
             raise DocumentRejected([error], "GRAPHQL_PARSE_FAILED") from None
-        if len(text) > LONGEST_CACHED:
-            self._check(document, specified_rules)
+        shape = cut(text)
+        if shape is not None and shape.literals and self._shapes.get(shape):
+            _refuse(validate(self._schema, document, [ValuesOfCorrectTypeRule], max_errors=MOST_PROBLEMS))
             return document
-        shape = shape_of(text)
-        if shape == text:
-            self._check(document, specified_rules)
-            self._texts.put(text, document)
-        elif self._shapes.get(shape):
-            self._check(document, LITERALS_ONLY)
-        else:
-            self._check(document, specified_rules)
-            self._shapes.put(shape, True)
+        _refuse(problems(self._schema, document))
+        if shape is not None and not shape.literals:
+            self._texts.put(text, document, len(text))
+        elif shape is not None and (slots := learn(self._schema, document, shape)) is not None:
+            self._shapes.put(shape, slots, True)
         return document
 
-    def _check(self, document: DocumentNode, rules: Sequence[type[ASTValidationRule]]) -> None:
-        errors = validate(self._schema, document, rules)
-        if errors:
-            raise DocumentRejected(errors, "GRAPHQL_VALIDATION_FAILED")
 
-
-def shape_of(text: str) -> str:
-    """Return a text with its string and number literals numbered by first occurrence; unchanged if it has none.
-
-    Equal literals get equal numbers, because whether two fields of one name can be merged depends on that.
-    """
-    numbers: dict[str, int] = {}
-
-    def replace(match: re.Match[str]) -> str:
-        kind = match.lastgroup
-        if kind is None or kind == "skip":
-            return match[0]
-        return _PLACEHOLDERS[kind].format(numbers.setdefault(match[0], len(numbers)))
-
-    return _TOKEN.sub(replace, text)
+def _refuse(errors: Sequence[GraphQLError]) -> None:
+    if errors:
+        raise DocumentRejected(errors, "GRAPHQL_VALIDATION_FAILED")
