@@ -12,7 +12,7 @@ from server_core.actions.erasure import TimeBudget
 from server_core.actions.retention import apply_retention
 from server_core.cli.asking import confirm
 from server_core.cli.drift import differences
-from server_core.cli.readiness import database_url, prepare, wait_for_database, wait_for_schema
+from server_core.cli.readiness import database_url, prepare, wait_for_database, wait_for_schema, with_database
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db import administration, migrate
@@ -165,8 +165,7 @@ def retention(
 def _target(url: str | None) -> tuple[Settings, str]:
     settings = load_settings()
     configure_logging(settings.logging)
-    if url is not None:
-        settings = replace(settings, database=replace(settings.database, connection_url=url))
+    settings = with_database(settings, url)
     return settings, database_url(settings)
 
 

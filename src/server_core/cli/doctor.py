@@ -26,7 +26,7 @@ from server_core.cli.checkup import (
     warning,
 )
 from server_core.cli.config import mistakes
-from server_core.cli.readiness import database_url
+from server_core.cli.readiness import database_url, with_database
 from server_core.clock import utc_now
 from server_core.config import Settings
 from server_core.config_loader import Reading, load_settings, read_settings
@@ -70,7 +70,7 @@ async def _examine(reading: Reading, url: str | None) -> list[Finding]:
     ]
     if reading.settings is None:
         return findings
-    settings = _with_url(reading.settings, url)
+    settings = with_database(reading.settings, url)
     configure_logging(replace(settings.logging, level="CRITICAL"))  # what is wrong is a finding
     if not findings:
         findings.append(ok("settings", "they can be used"))
@@ -113,7 +113,7 @@ def _print(findings: Sequence[Finding]) -> None:
 
 
 def _why(run: UUID, url: str | None, *, as_json: bool) -> None:
-    settings = _with_url(load_settings(), url)
+    settings = with_database(load_settings(), url)
     configure_logging(settings.logging)
     explanation = asyncio.run(_explained(settings, run))
     if as_json:
@@ -134,7 +134,3 @@ async def _explained(settings: Settings, run: UUID) -> Explanation:
     found.refuse_unknown()
     async with Database(dsn, settings.database) as database:
         return await explain_run(ActionContext(database=database, settings=settings), run)
-
-
-def _with_url(settings: Settings, url: str | None) -> Settings:
-    return settings if url is None else replace(settings, database=replace(settings.database, connection_url=url))

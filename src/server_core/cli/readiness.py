@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from server_core.actions.context import ActionContext
 from server_core.actions.tenants import ensure_default_tenant
@@ -36,6 +37,16 @@ def database_url(settings: Settings) -> str:
             " `prefect-server dev infrastructure`, which runs one."
         )
     return dsn
+
+
+def with_database(settings: Settings, url: str | None) -> Settings:
+    """Return the settings with the database that a command line names; None: theirs.
+
+    `direct_url` is then not set: what settings say of another database is not about this one.
+    """
+    if url is None:
+        return settings
+    return replace(settings, database=replace(settings.database, connection_url=url, direct_url=None))
 
 
 def _noted(settings: Settings) -> str | None:
@@ -76,7 +87,7 @@ async def wait_for_schema(settings: Settings, dsn: str) -> None:
     """Return when the database is there and at our revisions, which `prefect-server database upgrade` sees to.
 
     Raises:
-        ConfigError: it never will be: it belongs to an older legacy release or to a newer prefect-server.
+        ConfigError: it never will be: it belongs to another program or to a newer prefect-server.
     """
     expected = head_revisions()
     waiting = False
@@ -99,12 +110,19 @@ async def wait_for_schema(settings: Settings, dsn: str) -> None:
 
 
 async def _insist(settings: Settings, dsn: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do work that needs the database; when it goes away meanwhile, wait for it and do the work again."""
+    """Do work that needs the database; when it goes away meanwhile, wait for it and do the work again.
+
+    The work may need it at another address too (`database.direct_url`), which is waited for in the same way.
+    """
+    said = None
     while True:
         await wait_for_database(settings, dsn)
         try:
             await work()
         except Unavailable as error:
-            logger.warning("the database went away: %s", error.message)
+            if error.message != said:
+                logger.warning("the database went away: %s", error.message)
+            said = error.message
+            await asyncio.sleep(settings.database.connect_retry_seconds)
         else:
             return

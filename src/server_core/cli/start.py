@@ -13,7 +13,7 @@ from server_core.cli.doorway import Doorway
 from server_core.cli.embedded import start_embedded
 from server_core.cli.front import BasePath, TlsCert, TlsKey, front_url, with_front
 from server_core.cli.lifetime import Lifetime, bind, run
-from server_core.cli.readiness import prepare
+from server_core.cli.readiness import prepare, with_database
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db.dsn import redacted
@@ -42,7 +42,7 @@ def start(
     Waits for the database, upgrades its schema, creates the default tenant once, and serves until Ctrl-C. SIGHUP reads
     the certificate anew, if there is one.
     """
-    settings = _with_options(load_settings(), host, port, database_url)
+    settings = with_database(_with_options(load_settings(), host, port), database_url or None)
     front = with_front(settings.gateway, base_path=base_path, tls_cert=tls_cert, tls_key=tls_key)
     settings = replace(settings, gateway=front)
     configure_logging(settings.logging)
@@ -51,14 +51,13 @@ def start(
     run(lambda lifetime: _start(lifetime, settings, sockets, certificate))
 
 
-def _with_options(settings: Settings, host: str | None, port: int | None, database_url: str | None) -> Settings:
+def _with_options(settings: Settings, host: str | None, port: int | None) -> Settings:
     gateway = replace(
         settings.gateway,
         host=settings.gateway.host if host is None else host,
         port=settings.gateway.port if port is None else port,
     )
-    database = replace(settings.database, connection_url=database_url or settings.database.connection_url)
-    return replace(settings, gateway=gateway, database=database)
+    return replace(settings, gateway=gateway)
 
 
 async def _start(

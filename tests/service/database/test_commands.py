@@ -73,3 +73,15 @@ def test_what_is_lost_is_asked_for(database_url: str, verb: str) -> None:
     refused = said(database_url, verb, "--unsafe", code=1)
     assert refused[-1].endswith("Nothing was changed: say --yes where nobody can be asked.")
     assert said(database_url, "check")[-1].endswith("its schema is that of this release")
+
+
+def test_a_direct_url_of_the_settings_is_not_that_of_a_database_named(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the database of the settings would be upgraded in place of the one that was asked for."""
+    monkeypatch.setenv(environment_name("database.direct_url"), "mysql://elsewhere/never-looked-at")
+    dsn = cluster.url(f"{cluster.run}_{uuid4().hex[:12]}")
+    said(dsn, "create")
+    assert said(dsn, "upgrade")[-1].endswith("(additions)")
+    assert said(dsn, "check")[-1].endswith("its schema is that of this release")
+    said(dsn, "destroy", "-y")
