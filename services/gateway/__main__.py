@@ -1,11 +1,13 @@
 """Runs the gateway as a process of its own: `python -m services.gateway`."""
 
 import contextlib
+import sys
 
 import uvicorn
 
 from server_core.access import observe_requests
 from server_core.config_loader import load_settings
+from server_core.errors import ConfigError
 from server_core.metrics import metrics_endpoint, process_registry
 from server_core.observe import configure_logging
 from server_core.serving import WEBSOCKETS, Server
@@ -17,20 +19,24 @@ GRACE_SECONDS = 3
 """After a signal requests in flight get this long; the process is gone within five seconds."""
 
 
-def main() -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests in flight."""
-    settings = load_settings()
-    configure_logging(settings.logging)
-    registry = process_registry()
-    app = create_app(
-        settings,
-        data=data_upstream(settings),
-        actions=actions_upstream(settings),
-        beside={"/metrics": metrics_endpoint(registry)},
-        registry=registry,
-    )
-    observe_requests(app, service="gateway", settings=settings, registry=registry)
-    certificate = Certificate.of(settings.gateway)
+def main() -> int:
+    """Serve until SIGINT or SIGTERM, then finish the requests in flight; return the exit code."""
+    try:
+        settings = load_settings()
+        configure_logging(settings.logging)
+        registry = process_registry()
+        app = create_app(
+            settings,
+            data=data_upstream(settings),
+            actions=actions_upstream(settings),
+            beside={"/metrics": metrics_endpoint(registry)},
+            registry=registry,
+        )
+        observe_requests(app, service="gateway", settings=settings, registry=registry)
+        certificate = Certificate.of(settings.gateway)
+    except ConfigError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        return 2
     config = uvicorn.Config(
         app,
         host=settings.gateway.host,
@@ -50,9 +56,8 @@ def main() -> None:
     server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
-    if not server.started:
-        raise SystemExit(3)
+    return 0 if server.started else 3
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

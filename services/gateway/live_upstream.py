@@ -119,8 +119,9 @@ class LiveUpstream:
         self._shared.pop(shared.payload, None)
 
     def give_up(self, line: "_Line") -> None:
-        """Use a line no more."""
-        self._lines.remove(line)
+        """Use a line no more; it may have been given up, or be stopped, already."""
+        if line in self._lines:
+            self._lines.remove(line)
 
     def away(self, error: Exception) -> None:
         """Note that a line is interrupted; one message until some line is there again."""

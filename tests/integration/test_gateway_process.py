@@ -78,3 +78,14 @@ async def test_it_leaves_soon_after_sigterm(gateway: Process) -> None:
     async with asyncio.timeout(_GRACE_SECONDS):
         _, said = await gateway.process.communicate()
     assert b"Traceback" not in said
+
+
+async def test_a_setting_that_cannot_be_used_ends_it_with_a_line(tmp_path: Path) -> None:
+    certificate = tmp_path / "none.pem"
+    environment = {**os.environ, "HOME": str(tmp_path), "PREFECT_SERVER__GATEWAY__TLS_CERT": str(certificate)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.gateway", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert said.decode() == f"error: gateway.tls_cert: {certificate} cannot be read: No such file or directory\n"

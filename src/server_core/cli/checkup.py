@@ -183,6 +183,8 @@ async def inspect_services(settings: Settings, client: httpx.AsyncClient, clock:
 async def _service(client: httpx.AsyncClient, name: str, url: str, advice: str) -> Finding:
     """Return whether a service of ours answers at a URL, and if not, who has its port."""
     answer = await _asked(client, url)
+    place = urlsplit(url)
+    url = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()  # without a password, for what is told
     if isinstance(answer, httpx.Response):
         body = _json(answer)
         if isinstance(body, dict) and "status" in body:

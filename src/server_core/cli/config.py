@@ -1,6 +1,7 @@
 """`prefect-server config`: the settings in force, where they come from, and what is wrong with them."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -13,6 +14,9 @@ from server_core.config_loader import Reading, read_settings
 from server_core.config_values import Setting, all_settings
 from server_core.db.dsn import plain_dsn, redacted
 from server_core.errors import ConfigError
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+"""Of a URL: those of a service behind a proxy, or of a collector."""
 
 app = typer.Typer(help="The settings.", no_args_is_help=True)
 
@@ -75,9 +79,11 @@ def mistakes(reading: Reading, loops: list[str]) -> Iterator[str]:
 def _shown(setting: Setting, value: Any) -> str:
     if value is None:
         return ""
-    if setting.key == "database.connection_url":
+    if setting.key in ("database.connection_url", "database.direct_url"):
         return redacted(value)
-    return "***" if setting.secret else str(value).lower() if isinstance(value, bool) else str(value)
+    if setting.secret:
+        return "***"
+    return str(value).lower() if isinstance(value, bool) else _CREDENTIALS.sub("***", str(value))
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:

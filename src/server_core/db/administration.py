@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from server_core.db.connection import one_line
 from server_core.db.dsn import database_name, plain_dsn, redacted
 from server_core.errors import ConfigError, Unavailable
 
@@ -41,11 +42,11 @@ async def create_database(dsn: str) -> bool:
         except asyncpg.InsufficientPrivilegeError as error:
             role = await connection.fetchval("SELECT current_user")
             raise ConfigError(
-                f"The role may not create databases: {redacted(dsn)} ({_line(error)}); let an administrator run:"
+                f"The role may not create databases: {redacted(dsn)} ({one_line(error)}); let an administrator run:"
                 f" CREATE DATABASE {_quoted(name)} OWNER {_quoted(str(role))};"
             ) from error
         except asyncpg.PostgresError as error:
-            raise ConfigError(f"The database cannot be created: {redacted(dsn)} ({_line(error)})") from error
+            raise ConfigError(f"The database cannot be created: {redacted(dsn)} ({one_line(error)})") from error
     return True
 
 
@@ -63,15 +64,13 @@ async def drop_database(dsn: str) -> bool:
         force = " WITH (FORCE)" if connection.get_server_version().major >= 13 else ""
         try:
             if not force:
-                await connection.fetch(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
-                )
+                await connection.fetch(_DISCONNECT, name)
             await connection.execute(f"DROP DATABASE IF EXISTS {_quoted(name)}{force}")
         except asyncpg.InsufficientPrivilegeError as error:
-            raise ConfigError(f"The role may not drop the database: {redacted(dsn)} ({_line(error)})") from error
+            raise ConfigError(f"The role may not drop the database: {redacted(dsn)} ({one_line(error)})") from error
         except asyncpg.ObjectInUseError as error:
             raise Unavailable(
-                f"The database is in use: {redacted(dsn)} ({_line(error)}); stop its programs."
+                f"The database is in use: {redacted(dsn)} ({one_line(error)}); stop its programs."
             ) from error
     return True
 
@@ -135,11 +134,11 @@ async def _beside(dsn: str) -> AsyncIterator["Connection"]:
             problem = error
             continue
         except asyncpg.InvalidAuthorizationSpecificationError as error:  # a wrong password is one of these
-            raise ConfigError(f"The database server refused the role: {place} ({_line(error)})") from error
+            raise ConfigError(f"The database server refused the role: {place} ({one_line(error)})") from error
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
-            raise Unavailable(f"The database server cannot be reached: {place} ({_line(error)})") from error
+            raise Unavailable(f"The database server cannot be reached: {place} ({one_line(error)})") from error
         except (ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-            raise ConfigError(f"database.connection_url cannot be used: {place} ({_line(error)})") from error
+            raise ConfigError(f"database.connection_url cannot be used: {place} ({one_line(error)})") from error
         try:
             yield connection
         finally:
@@ -147,7 +146,7 @@ async def _beside(dsn: str) -> AsyncIterator["Connection"]:
         return
     raise ConfigError(
         f"The role may connect to none of the databases {' and '.join(MAINTENANCE)} of the server,"
-        f" from which others are made and dropped: {place} ({_line(problem)})"
+        f" from which others are made and dropped: {place} ({one_line(problem)})"
     )
 
 
@@ -160,7 +159,3 @@ def _name(dsn: str) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _line(error: BaseException | None) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -34,11 +34,14 @@ async def test_nothing_is_there(machine: Machine) -> None:
     other = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     Thread(target=other.serve_forever, daemon=True).start()
     machine.environ[environment_name("gateway.port")] = str(other.server_port)
+    (nobody,) = free_ports(1)
+    machine.environ[environment_name("gateway.data_url")] = f"http://u:hush@127.0.0.1:{nobody}/v1alpha1/graphql"
     doctor = await machine.run("doctor")
     assert await doctor.wait() == 1
     other.shutdown()
     other.server_close()
     assert "Traceback" not in doctor.output
+    assert "hush" not in doctor.output
     assert "ok    settings  they can be used" in doctor.lines
     wrong = [line for line in doctor.lines if line.startswith("FAIL")]
     assert [line.split()[1] for line in wrong] == ["database", "gateway", "data", "graphql", "towel", "gateway"]

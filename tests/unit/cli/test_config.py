@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from server_core.cli.main import app
+from server_core.config_values import environment_name
 
 runner = CliRunner()
 
@@ -37,6 +38,21 @@ def test_a_program_gets_json_of_what_differs_from_the_defaults(monkeypatch: pyte
     shown = json.loads(runner.invoke(app, ["config", "show", "--json", "--changed"]).stdout)
     assert shown["database.connection_url"]["value"] == "postgresql://u:***@h/d?sslpassword=***"
     assert set(shown) == {"home", "database.connection_url"}
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "shown"),
+    [
+        ("database.direct_url", "postgresql://u:hush@h:5432/d", "postgresql://u:***@h:5432/d"),
+        ("gateway.data_url", "https://u:hush@h/v1/graphql?a=b@c", "https://***@h/v1/graphql?a=b@c"),
+        ("tracing.endpoint", "http://hush@h:4318/v1/traces", "http://***@h:4318/v1/traces"),
+        ("gateway.graphql_url", "http://h:4201/graphql/", "http://h:4201/graphql/"),
+    ],
+)
+def test_credentials_in_urls_are_not_shown(monkeypatch: pytest.MonkeyPatch, key: str, url: str, shown: str) -> None:
+    monkeypatch.setenv(environment_name(key), url)
+    document = json.loads(runner.invoke(app, ["config", "show", "--json", "--changed"]).stdout)
+    assert document[key]["value"] == shown
 
 
 def test_all_mistakes_are_listed_at_once(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
