@@ -6,6 +6,7 @@ client costs more than all the rest of the gateway together.
 
 import asyncio
 import base64
+import re
 import ssl
 from collections.abc import Mapping
 from typing import cast
@@ -21,6 +22,12 @@ from services.gateway.live_upstream import LiveUpstream
 
 STATUS_SECONDS = 3.0
 """Longest wait for what a service says of itself; longer than it waits for its database."""
+
+IDLE_SECONDS = 2.0
+"""A connection unused for longer is not used again."""
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _UNSAID = "{ __typename }"
 _LARGEST_STATUS = 10_000
@@ -62,7 +69,7 @@ class HttpUpstream:
         operations_per_socket: int = 100,
         connect_timeout: float = 5.0,
         answer_timeout: float = 60.0,
-        idle_seconds: float = 2.0,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._name = name
         self._connect_timeout = connect_timeout
@@ -234,12 +241,17 @@ def actions_upstream(settings: Settings) -> HttpUpstream:
         connections=settings.gateway.graphql_connections,
         connect_timeout=settings.gateway.connect_timeout_seconds,
         answer_timeout=settings.gateway.graphql_timeout_seconds,
+        idle_seconds=min(IDLE_SECONDS, settings.graphql.keep_alive_seconds / 2),
     )
 
 
 def _clean(headers: Mapping[str, str]) -> dict[str, str]:
-    """Drop headers that would break the frame of the request."""
-    return {name: value for name, value in headers.items() if not any(mark in name + value for mark in "\r\n\0")}
+    """Drop headers that would break the frame of the request, or have it refused: on a WebSocket they are just text."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if _NAME.fullmatch(name) and not _FORBIDDEN_IN_VALUES.search(value)
+    }
 
 
 class _Broken(Exception):

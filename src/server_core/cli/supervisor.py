@@ -7,6 +7,7 @@ the end of it and stop.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -135,10 +136,8 @@ class _Child:
     def kill(self) -> None:
         """End the process at once, if there is one."""
         if self._process is not None and self._process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     async def keep(self) -> None:
         """Run processes until the end is asked for."""
@@ -180,7 +179,8 @@ class _Child:
         await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not ended.done():
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                process.terminate()
             await asyncio.wait({ended}, timeout=STOP_SECONDS)
             self.kill()
         await asyncio.wait({ended, output})

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from server_core.config import GatewaySettings, GraphQLSettings, Settings
 from server_core.errors import ConfigError, ServerError, Unavailable
 from server_core.wire import GraphQLRequest
-from services.gateway.upstream import HttpUpstream
+from services.gateway.upstream import HttpUpstream, actions_upstream
 from tests.support.servers import RawServer
 
 QUERY = GraphQLRequest(query="{ a }", read_only=True)
@@ -38,7 +39,13 @@ async def test_what_is_sent(server: RawServer) -> None:
         query="{ é }",
         variables={"n": 12345678901234567890},
         operation_name="O",
-        headers={"x-prefect-core-version": "1.4.1", "x-prefect-bad": "1\r\nInjected: yes"},
+        headers={
+            "x-prefect-core-version": "1.4.1",
+            "x-prefect-bad": "1\r\nInjected: yes",
+            "x-prefect-worse: 1\r\nInjected": "yes",
+            "x-prefect of no server": "refused",
+            "x-prefect-control": "\x01",
+        },
     )
     response = await upstream(server).execute(request)
     assert (response.status, response.body) == (200, BODY)
@@ -46,6 +53,7 @@ async def test_what_is_sent(server: RawServer) -> None:
     assert head.startswith(b"POST /graphql/?a=b HTTP/1.1\r\nHost: 127.0.0.1:")
     assert b"x-prefect-core-version: 1.4.1" in head
     assert b"Injected" not in head
+    assert head.count(b"x-prefect") == 1
     assert json.loads(body) == {"query": "{ é }", "variables": {"n": 12345678901234567890}, "operationName": "O"}
 
 
@@ -167,6 +175,20 @@ async def test_a_connection_closed_while_idle_is_replaced_even_for_a_mutation(se
 async def test_an_idle_connection_is_not_trusted_for_long(server: RawServer) -> None:
     server.then(server.saying(GOOD))
     client = upstream(server, idle_seconds=0.0)
+    await client.execute(MUTATION)
+    await client.execute(MUTATION)
+    assert server.connections == 2
+
+
+async def test_a_connection_is_not_used_up_to_the_moment_when_the_actions_close_it(server: RawServer) -> None:
+    """A mutation sent into a connection that closes has no known outcome."""
+    server.then(server.saying(GOOD))
+    client = actions_upstream(
+        Settings(
+            gateway=GatewaySettings(graphql_url=f"http://127.0.0.1:{server.port}/"),
+            graphql=GraphQLSettings(keep_alive_seconds=0),
+        )
+    )
     await client.execute(MUTATION)
     await client.execute(MUTATION)
     assert server.connections == 2
