@@ -139,7 +139,10 @@ class GatewaySettings:
         least=1,
     )
     reads_waiting: int = _setting(
-        1000, "Most queries that wait for their turn; more are answered 503 with `Retry-After`, unasked.", least=0
+        1000,
+        "Most queries that wait for their turn, and as many of flow runs and agents; more are answered 503 with"
+        " `Retry-After`, unasked.",
+        least=0,
     )
     reads_wait_seconds: float = _setting(
         5.0, "A query that waits longer for its turn is answered in the same way.", least=0

@@ -15,7 +15,7 @@ class Gate:
 
     Args:
         places: most that are inside.
-        waiting: most that wait for a place.
+        waiting: most that wait for a place; of urgent callers as many again, whom the others cannot keep out.
         seconds: longest wait.
         kept: places of these that only urgent callers get; they are also let in before all others who wait.
         message: what those are told who are turned away.
@@ -56,10 +56,10 @@ class Gate:
         if self._free > (0 if urgent else self._kept):  # then nobody waits whose turn it is
             self._free -= 1
             return
-        if self.waiting >= self._most:
+        queue = self._urgent if urgent else self._others
+        if len(queue) >= self._most:
             raise Overloaded(self._message)
         loop = asyncio.get_running_loop()
-        queue = self._urgent if urgent else self._others
         turn: asyncio.Future[None] = loop.create_future()
         queue.append(turn)
         limit = loop.call_later(self._seconds, self._expire, queue, turn)

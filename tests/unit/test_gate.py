@@ -68,6 +68,17 @@ async def test_more_than_may_wait_are_turned_away() -> None:
     assert callers.entered == ["a", "b"]
 
 
+async def test_a_queue_full_of_others_keeps_no_urgent_caller_out() -> None:
+    callers = Callers(gate())
+    await callers.come("a", "b", "c", "d")
+    await callers.come("first", "second", "third", urgent=True)
+    with pytest.raises(Overloaded):
+        await callers.tasks["third"]
+    await callers.go("a")
+    await callers.go("b")
+    assert callers.entered == ["a", "b", "first", "second"]
+
+
 async def test_a_wait_that_is_too_long_is_turned_away() -> None:
     tried = gate(seconds=0)
     callers = Callers(tried)
