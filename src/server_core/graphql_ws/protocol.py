@@ -6,6 +6,7 @@
 No I/O and no clock: the caller sends, begins, ends and closes what it is told to.
 """
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -159,7 +160,7 @@ class TransportProtocol(Protocol):
                 self._initialise(payload)
                 return [Say(text=_text("connection_ack"))]
             case "ping":
-                return [Say(text=_text("pong") if payload is None else _text("pong", payload=payload))]
+                return [Say(text=_pong(payload))]
             case "pong":
                 return []
             case "subscribe" | "complete" if not _is_id(document.get("id")):
@@ -270,9 +271,18 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def _pong(payload: object) -> str:
+    """Return the answer to a ping, with what it carried where that can be written as JSON again."""
+    if payload is not None:
+        with contextlib.suppress(ValueError, RecursionError):  # a number beyond all floats, or just too deep
+            # Fractions may have been read as Decimal.
+            document = {"type": "pong", "payload": payload}
+            return json.dumps(document, separators=(",", ":"), default=float, allow_nan=False)
+    return _text("pong")
+
+
 def _text(type: str, **members: Any) -> str:
-    # A client's own fractions, which a pong gives back, were read as Decimal.
-    return json.dumps({"type": type, **members}, separators=(",", ":"), default=float)
+    return json.dumps({"type": type, **members}, separators=(",", ":"))
 
 
 def _short(reason: str) -> str:

@@ -73,6 +73,7 @@ def told(protocol: Protocol, messages: Sequence[str | bytes]) -> list[Step]:
         (['{"type":"ping","payload":{"a":1}}'], [Say(text='{"type":"pong","payload":{"a":1}}')]),
         (['{"type":"ping","payload":1}'], [NO_OBJECT]),
         (['{"type":"ping","payload":{"a":0.5}}'], [Say(text='{"type":"pong","payload":{"a":0.5}}')]),
+        (['{"type":"ping","payload":{"a":1e999}}'], [Say(text='{"type":"pong"}')]),
         (['{"type":"pong"}'], []),
         ([SUBSCRIBE], [Close(code=4401, reason="Unauthorized")]),
         ([INIT, SUBSCRIBE], [BEGUN]),
@@ -207,3 +208,10 @@ def test_several_errors() -> None:
     entries = [ENTRY, {**ENTRY, "message": "another"}]
     assert json.loads(TransportProtocol().failure("1", entries))["payload"] == entries
     assert json.loads(LegacyProtocol().failure("1", entries))["payload"] == {**ENTRY, "errors": entries}
+
+
+def test_a_ping_as_deep_as_can_be_read_is_answered() -> None:
+    """Between what can be read and what can be written again there is a depth or two."""
+    for depth in range(900, 1100):
+        (step,) = TransportProtocol().received('{"type":"ping","payload":{"a":' + "[" * depth + "]" * depth + "}}")
+        assert step == NOT_JSON or (isinstance(step, Say) and json.loads(step.text)["type"] == "pong"), depth
