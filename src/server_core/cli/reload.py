@@ -20,7 +20,7 @@ from server_core.cli.assemble import NEED_DATABASE, SERVICES
 from server_core.db.folders import migrations_folder
 from server_core.errors import ConfigError
 
-SUFFIXES = frozenset({".py", ".yaml", ".html", ".graphql", ".sql"})
+SUFFIXES = frozenset({".py", ".yaml", ".html", ".js", ".css", ".graphql", ".sql", ".txt"})
 """Files that make a difference to what runs."""
 
 QUIET_MS = 150
