@@ -1,7 +1,7 @@
 """What is going on in the database → metrics: taken in the background while somebody asks for them. Made by app.
 
-`/metrics` shows the last figures at once, and how old they are; asking for them lets new ones be taken if they are
-older than 15 s. Where nobody asks, nothing is counted.
+Asking for `/metrics` lets new figures be taken if the last ones are older than 15 s, and waits for them for a moment;
+if it takes longer the last ones are shown, and how old they are. Where nobody asks, nothing is counted.
 """
 
 import asyncio
@@ -15,10 +15,12 @@ from prometheus_client.registry import Collector
 from server_core.actions.context import ActionContext
 from server_core.actions.figures import Figures, take_figures
 from server_core.errors import Unavailable
+from server_core.metrics import ProcessRegistry
 
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 15.0
+PATIENCE_SECONDS = 0.3
 
 
 class FiguresCollector(Collector):
@@ -28,18 +30,27 @@ class FiguresCollector(Collector):
         context: the database.
         registry: where they are shown.
         fresh_seconds: figures are taken anew when they are older.
+        patience_seconds: how long somebody who asks waits for new ones.
     """
 
     def __init__(
-        self, context: ActionContext, registry: CollectorRegistry, *, fresh_seconds: float = FRESH_SECONDS
+        self,
+        context: ActionContext,
+        registry: CollectorRegistry,
+        *,
+        fresh_seconds: float = FRESH_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._context = context
         self._fresh_seconds = fresh_seconds
+        self._patience_seconds = patience_seconds
         self._figures: Figures | None = None
         self._taken_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taking: asyncio.Task[None] | None = None
         registry.register(self)
+        if isinstance(registry, ProcessRegistry):
+            registry.before.append(self.refresh)
 
     async def start(self) -> None:
         """Take the first figures in the background."""
@@ -65,19 +76,23 @@ class FiguresCollector(Collector):
             self._figures = figures
             self._taken_at = asyncio.get_running_loop().time()
 
+    async def refresh(self) -> None:
+        """Take new figures if the last ones are old, and wait for them for a moment."""
+        if self._loop is None:
+            return
+        if self._loop.time() - self._taken_at > self._fresh_seconds and (self._taking is None or self._taking.done()):
+            self._taking = self._loop.create_task(self.take(), name="figures")
+        if self._taking is not None and not self._taking.done():
+            await asyncio.wait([self._taking], timeout=self._patience_seconds)
+
     def describe(self) -> Iterator[Metric]:
         """Return nothing, so that registering does not ask for figures."""
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics of the last figures; none before the first were taken."""
-        if self._loop is None:
-            return
-        age = self._loop.time() - self._taken_at
-        if age > self._fresh_seconds and (self._taking is None or self._taking.done()):
-            self._taking = self._loop.create_task(self.take(), name="figures")
-        if self._figures is not None:
-            yield from metrics_of(self._figures, age=age)
+        if self._loop is not None and self._figures is not None:
+            yield from metrics_of(self._figures, age=self._loop.time() - self._taken_at)
 
 
 def metrics_of(figures: Figures, *, age: float) -> Iterator[Metric]:

@@ -2,6 +2,7 @@
 nothing is registered globally.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -37,9 +38,21 @@ Pools = Mapping[str, Callable[[], Pool | None]]
 """Pools of connections by name; None while one is not open."""
 
 
-def process_registry() -> CollectorRegistry:
+class ProcessRegistry(CollectorRegistry):
+    """A registry that may have something to do before it is read.
+
+    Attributes:
+        before: awaited, all at once, before the metrics are shown; each sees to it that it ends soon.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: list[Callable[[], Awaitable[None]]] = []
+
+
+def process_registry() -> ProcessRegistry:
     """Return a registry that already tells of the process: memory, CPU, open files, Python's version."""
-    registry = CollectorRegistry()
+    registry = ProcessRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry
@@ -49,6 +62,8 @@ def metrics_endpoint(registry: CollectorRegistry) -> Endpoint:
     """Return what answers `/metrics`: everything in the registry as Prometheus text."""
 
     async def metrics(_request: Request) -> Response:
+        if isinstance(registry, ProcessRegistry):
+            await asyncio.gather(*(prepare() for prepare in registry.before))
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return metrics

@@ -2,15 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from server_core.actions.context import ActionContext
 from server_core.actions.figures import Figures, take_figures
 from server_core.config import DatabaseSettings
 from server_core.db.session import Database
+from server_core.metrics import metrics_endpoint, process_registry
 from services.towel.figures import FiguresCollector
 from tests.support import factories
-from tests.support.waiting import wait_until
 
 NOW = datetime(2021, 1, 1, tzinfo=UTC)
 
@@ -54,26 +57,35 @@ async def test_what_is_counted_and_what_is_estimated(database_url: str) -> None:
         assert (await take_figures(context)).flow_runs == {"Scheduled": 3, "Success": 3}
 
 
-async def test_figures_are_taken_anew_when_somebody_asks_for_old_ones(database_url: str) -> None:
+async def test_whoever_asks_is_shown_new_figures(database_url: str) -> None:
     async with Database(database_url, DatabaseSettings(pool_size=2)) as database:
-        registry = CollectorRegistry()
-        collector = FiguresCollector(ActionContext(database=database, clock=lambda: NOW), registry, fresh_seconds=0)
-        assert b"prefect_server_" not in generate_latest(registry)
-        await collector.start()
-        try:
-            await wait_until(
-                lambda: b"prefect_server_late_flow_runs 0.0" in generate_latest(registry), seconds=20, what="figures"
-            )
-            await populate(database)
-            await wait_until(
-                lambda: b"prefect_server_late_flow_runs 2.0" in generate_latest(registry),
-                seconds=20,
-                what="new figures",
-            )
-            shown = generate_latest(registry).decode()
-            assert 'prefect_server_flow_runs{state="Scheduled"} 3.0' in shown
-            assert 'prefect_server_agents{status="silent"} 1.0' in shown
-        finally:
+        registry = process_registry()
+        context = ActionContext(database=database, clock=lambda: NOW)
+        collector = FiguresCollector(context, registry, fresh_seconds=0, patience_seconds=20)
+        app = Starlette(routes=[Route("/metrics", metrics_endpoint(registry))])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://towel") as client:
+            assert "prefect_server_" not in (await client.get("/metrics")).text
+            await collector.start()
+            try:
+                assert "prefect_server_late_flow_runs 0.0" in (await client.get("/metrics")).text
+                await populate(database)
+                shown = (await client.get("/metrics")).text
+            finally:
+                await collector.stop()
+    assert "prefect_server_late_flow_runs 2.0" in shown
+    assert 'prefect_server_flow_runs{state="Scheduled"} 3.0' in shown
+    assert 'prefect_server_agents{status="silent"} 1.0' in shown
+
+
+async def test_a_database_that_takes_long_keeps_nobody_waiting(database_url: str) -> None:
+    async with Database(database_url, DatabaseSettings(pool_size=2)) as database:
+        registry = process_registry()
+        collector = FiguresCollector(ActionContext(database=database), registry, patience_seconds=0)
+        async with database.transaction() as session:
+            await session.execute("LOCK TABLE flow_run IN ACCESS EXCLUSIVE MODE")
+            await collector.start()
+            await registry.before[0]()
+            assert b"prefect_server_late" not in generate_latest(registry)
             await collector.stop()
 
 
