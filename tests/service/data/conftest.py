@@ -3,6 +3,7 @@
 world_url   DSN of that database; tests only read it
 service     the data API over it, started, as a client without HTTP sees it
 writing     the data API with mutations over a clean database
+generated   whether this Postgres has generated columns
 """
 
 import asyncio
@@ -41,6 +42,13 @@ async def service(world_url: str) -> AsyncIterator[DataService]:
     await service.start()
     yield service
     await service.stop()
+
+
+@pytest.fixture(scope="session")
+async def generated(cluster: Cluster) -> bool:
+    """Whether this Postgres has generated columns, as it does from 12 on; see run_script."""
+    async with connected(cluster.dsn) as connection:
+        return connection.get_server_version().major >= 12
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ async def test_values_go_in_and_out_unchanged(types: DataService, typed: Typed) 
     assert await labels(types, beyond) == []
 
 
-async def test_everything_is_json(types: DataService) -> None:
+async def test_everything_is_json(types: DataService, generated: bool) -> None:
     query = '{ __type(name: "every") { fields { name type { name ofType { name } } } } }'
     fields = json.loads(await ask(types, query))["__type"]["fields"]
     assert len(fields) == 49
@@ -111,7 +111,7 @@ async def test_everything_is_json(types: DataService) -> None:
     assert high["loose"] == [1e2, None]
     assert low["moment"] == "0044-03-15T12:00:00 BC"
     assert low["instant"] == low["day"] == "-infinity"
-    assert low["twice"] == -4294967296
+    assert low["twice"] == (-4294967296 if generated else None)
     assert {name for name, value in none.items() if value is not None} == {"label", "serial"}
 
 
@@ -131,15 +131,17 @@ async def test_text_of_every_kind_matches_patterns(types: DataService) -> None:
 
 
 async def test_aggregates_keep_every_digit(types: DataService) -> None:
-    query = """{ every_aggregate { aggregate { sum { large small single } avg { double } max { exact mood moment money }
-    }    } low: every_aggregate(where: {label: {_eq: "low"}}) { aggregate {
+    query = """{ every_aggregate { aggregate { sum { large small single } max { exact mood moment money }
+    }    } high: every_aggregate(where: {label: {_eq: "high"}}) { aggregate { avg { double } } }
+    low: every_aggregate(where: {label: {_eq: "low"}}) { aggregate {
         sum { exact large } avg { exact large } min { exact instant }
     } } }"""
+    # Over both rows Postgres 11 says "value out of range: overflow", since it squares what it averages.
     digits = "-1234567890123456789012345678901234567890.0123456789"
     answer = await ask(types, query)
+    assert json.loads(answer)["high"] == {"aggregate": {"avg": {"double": "NaN"}}}
     assert json.loads(answer)["every_aggregate"]["aggregate"] == {
         "sum": {"large": -1, "small": -1, "single": "Infinity"},
-        "avg": {"double": "NaN"},
         "max": {"exact": "NaN", "mood": "happy", "moment": "infinity", "money": "$12.50"},
     }
     assert answer.count(digits) == 3
