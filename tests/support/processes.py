@@ -36,10 +36,10 @@ class Process:
         logs: of these, the lines of stderr.
     """
 
-    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path | None = None) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], folder: Path | None = None) -> None:
         self.lines: list[str] = []
         self.logs: list[str] = []
-        self._arguments = [sys.executable, "-m", "server_core.cli", *arguments]
+        self._command = command
         self._environ = environ
         self._folder = folder
         self._said = asyncio.Condition()
@@ -48,7 +48,7 @@ class Process:
     async def start(self) -> None:
         """Start it, as the leader of a session of its own."""
         self.child = await asyncio.create_subprocess_exec(
-            *self._arguments,
+            *self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -139,12 +139,14 @@ class Machine:
 
     Attributes:
         folder: current folder of the processes that are started; by default the test's own.
+        program: what `prefect-server` is; by default the checkout's, in the test's own environment.
     """
 
     def __init__(self, home: Path, **environ: str) -> None:
         self.home = home
         self.environ = environ
         self.folder: Path | None = None
+        self.program: Sequence[str] = (sys.executable, "-m", "server_core.cli")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -160,7 +162,7 @@ class Machine:
         """Start a command of prefect-server; settings of the test's own environment do not reach it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
         process = Process(
-            arguments,
+            [*self.program, *arguments],
             {
                 **inherited,
                 "PYTHONUNBUFFERED": "1",

@@ -31,10 +31,10 @@ async def test_the_module_reloads_on_hangup(empty_database_url: str, tmp_path: P
         await connection.execute('CREATE TABLE "a" (id integer PRIMARY KEY)')
     (tmp_path / "metadata.yaml").write_text("tables: [{table: a}]")
     [port] = free_ports(1)
-    command = ["--database-url", empty_database_url, "--metadata", str(tmp_path / "metadata.yaml"), "--port", str(port)]
+    given = ["--database-url", empty_database_url, "--metadata", str(tmp_path / "metadata.yaml"), "--port", str(port)]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    command = [sys.executable, "-m", "services.data", *given]
     data = Process(command, {**environ, "PREFECT_SERVER__HOME": str(tmp_path)})
-    data._arguments = [sys.executable, "-m", "services.data", *command]
     await data.start()
     try:
         await reloads_on_hangup(data, f"http://127.0.0.1:{port}", empty_database_url, "a")
