@@ -18,7 +18,7 @@ from server_core.db.connection import wait_until_ready
 from server_core.errors import ServerError
 from server_core.metrics import process_registry
 from server_core.observe import configure_logging
-from server_core.serving import WEBSOCKETS, Server
+from server_core.serving import PROTOCOLS, Server
 from server_core.wire import GraphQLService
 from services.data.app import METADATA, create_app, create_service
 from services.data.catalog.metadata import load_metadata
@@ -62,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host=settings.data.host,
         port=settings.data.port,
         loop="uvloop",
-        http="httptools",
-        **WEBSOCKETS,
+        **PROTOCOLS,
         ws_max_size=settings.gateway.body_limit_bytes,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,

@@ -10,7 +10,7 @@ from server_core.config_loader import load_settings
 from server_core.errors import ConfigError
 from server_core.metrics import metrics_endpoint, process_registry
 from server_core.observe import configure_logging
-from server_core.serving import WEBSOCKETS, Server
+from server_core.serving import PROTOCOLS, Server
 from server_core.tls import Certificate
 from services.gateway.app import create_app
 from services.gateway.upstream import actions_upstream, data_upstream
@@ -42,8 +42,7 @@ def main() -> int:
         host=settings.gateway.host,
         port=settings.gateway.port,
         loop="uvloop",
-        http="httptools",
-        **WEBSOCKETS,
+        **PROTOCOLS,
         ws_max_size=settings.gateway.body_limit_bytes,
         timeout_keep_alive=settings.gateway.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -21,6 +21,8 @@ from server_core.errors import ConfigError
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _PAIR = re.compile(r'\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*')
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
+_LONGEST_ADDRESS = 64
+"""Characters; what is longer is no address, and not worth remembering."""
 _TOLD = (b"x-forwarded-", b"forwarded")
 
 
@@ -96,7 +98,7 @@ class Trusted:
         self._known = lru_cache(maxsize=1024)(self._find)
 
     def __contains__(self, host: str) -> bool:
-        return self._all or self._known(host)
+        return self._all or (len(host) <= _LONGEST_ADDRESS and self._known(host))
 
     def outermost(self, clients: list[str]) -> str:
         """Return the last of a chain of addresses that is no proxy of ours; the first if all are."""

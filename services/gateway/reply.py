@@ -15,6 +15,8 @@ from starlette.types import Send
 JSON = "application/json; charset=utf-8"
 GZIP_BYTES = 4_096
 THREAD_BYTES = 65_536
+LONGEST_READ = 1_000
+"""Characters of a header with preferences; what was made of it is remembered, so it must not be any number."""
 _LEVEL = 1
 """The cheapest level: for this JSON it saves four fifths of the bytes, the dearest one saves little more."""
 
@@ -73,16 +75,25 @@ async def compressed(body: bytes) -> bytes:
     return await asyncio.to_thread(zlib.compress, body, _LEVEL, _GZIP)
 
 
-@lru_cache(maxsize=256)
 def preferred_coding(accepted: str) -> str:
     """Choose between gzip and no coding as RFC 9110 §12.5.3 weighs them.
 
     Args:
-        accepted: an Accept-Encoding header; empty if there is none.
+        accepted: an Accept-Encoding header; empty if there is none. One of absurd length is not read.
 
     Returns:
         `gzip`, empty for no coding, or `gzip!` where the client refuses a body that is not compressed.
     """
+    return _coding(accepted) if len(accepted) <= LONGEST_READ else ""
+
+
+def prefers_html(accepted: str) -> bool:
+    """Tell whether a client would rather have a page than JSON: a browser's navigation says so, a program does not."""
+    return len(accepted) <= LONGEST_READ and _html_first(accepted)
+
+
+@lru_cache(maxsize=256)
+def _coding(accepted: str) -> str:
     weights = dict(weighed(accepted))
     rest = weights.get("*", 0.0)
     gzip = max(weights.get("gzip", rest), weights.get("x-gzip", 0.0))
@@ -93,8 +104,7 @@ def preferred_coding(accepted: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def prefers_html(accepted: str) -> bool:
-    """Tell whether a client would rather have a page than JSON: a browser's navigation says so, a program does not."""
+def _html_first(accepted: str) -> bool:
     html, json = _weight("text/html", accepted), _weight("application/json", accepted)
     return html[0] > 0 and html > json
 

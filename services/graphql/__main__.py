@@ -11,6 +11,7 @@ from server_core.db.connection import wait_until_ready
 from server_core.errors import ConfigError, ServerError
 from server_core.metrics import process_registry
 from server_core.observe import configure_logging
+from server_core.serving import PROTOCOLS
 from services.graphql.app import create_app, create_service
 
 GRACE_SECONDS = 4
@@ -45,7 +46,7 @@ def main() -> int:
         host=settings.graphql.host,
         port=settings.graphql.port,
         loop="uvloop",
-        http="httptools",
+        **PROTOCOLS,
         timeout_keep_alive=settings.graphql.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,

@@ -11,6 +11,7 @@ from server_core.db.connection import wait_until_ready
 from server_core.errors import ConfigError, ServerError
 from server_core.metrics import process_registry
 from server_core.observe import configure_logging
+from server_core.serving import PROTOCOLS
 from services.towel.app import create_app, create_towel
 
 GRACE_SECONDS = 1
@@ -46,7 +47,7 @@ def main() -> int:
         host=settings.towel.host,
         port=settings.towel.port,
         loop="uvloop",
-        http="httptools",
+        **PROTOCOLS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         log_config=None,
         access_log=False,

@@ -1,4 +1,4 @@
-"""An ASGI app → a server of uvicorn that takes leave of WebSocket clients. Used wherever a service is served.
+"""An ASGI app → a server of uvicorn that bounds heads and takes leave of WebSocket clients. Used by all that serve one.
 
 Messages are not compressed: with many clients of one live query each would cost the time to compress the same result
 again, in the event loop, and memory of its own. A proxy in front of the server is the better place.
@@ -8,9 +8,53 @@ import socket
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-WEBSOCKETS: Final[dict[str, Any]] = {"ws": "websockets-sansio", "ws_per_message_deflate": False}
-"""Options of uvicorn for WebSockets, beside `ws_max_size`."""
+MOST_HEAD_BYTES: Final = 64 * 1024
+"""A request line with headers that go on beyond this is refused; what comes in one piece with their beginning is not
+counted."""
+
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """HTTP/1.1 whose clients cannot fill the memory with a head that does not end."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._in_head = True
+        self._begun = 0
+        self._head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        """Take notice of the first byte of a request."""
+        super().on_message_begin()
+        self._in_head = True
+        self._begun += 1
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Take notice of the end of a head."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; refuse a head that is too large."""
+        begun = self._begun
+        super().data_received(data)
+        if self._in_head and self._begun == begun:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+
+
+PROTOCOLS: Final[dict[str, Any]] = {
+    "http": BoundedHttp,
+    "ws": "websockets-sansio",
+    "ws_per_message_deflate": False,
+}
+"""Options of uvicorn: how HTTP and WebSockets are spoken; beside `ws_max_size`."""
 
 
 class Server(uvicorn.Server):

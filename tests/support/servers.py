@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server_core.serving import WEBSOCKETS, Server
+from server_core.serving import PROTOCOLS, Server
 from server_core.wire import GraphQLRequest, GraphQLService, forwarded_headers, parse_body
 
 
@@ -31,7 +31,7 @@ async def listening(app: Any, *, at: int = 0) -> AsyncIterator[str]:
         listener.bind(("127.0.0.1", at))
         listener.listen()
         port = listener.getsockname()[1]
-        config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, **WEBSOCKETS)
+        config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, **PROTOCOLS)
         server = _Quiet(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         # A listening socket takes connections before the server accepts them: nobody needs to wait.

@@ -24,7 +24,7 @@ import uvicorn
 
 from server_core.config import Settings
 from server_core.errors import ConfigError
-from server_core.serving import WEBSOCKETS, Server
+from server_core.serving import PROTOCOLS, Server
 from server_core.tls import Certificate
 
 T = TypeVar("T")
@@ -120,8 +120,7 @@ class Lifetime:
             self.on_hangup(lambda: _reload(certificate))
         config = uvicorn.Config(
             app,
-            http="httptools",
-            **WEBSOCKETS,
+            **PROTOCOLS,
             ws_max_size=message_limit_bytes,
             lifespan="off",
             log_config=None,

@@ -5,6 +5,7 @@ with `errors` in JSON here.
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
 import re
@@ -491,6 +492,25 @@ async def test_a_body_far_too_large_is_refused_before_it_is_sent(address: tuple[
     async with asyncio.timeout(10):
         assert (await reader.readline()).split()[1] == b"413"
     writer.close()
+
+
+@pytest.mark.parametrize("piece", [b"x" * 4096, b"x: y\r\n" * 500])
+async def test_a_head_without_end_is_cut_off(address: tuple[str, int], piece: bytes) -> None:
+    """As one header or as many: it is not kept until memory is full."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+    sent = 0
+    with contextlib.suppress(ConnectionError):  # what was still on its way is not read any more
+        async with asyncio.timeout(30):
+            while not reader.at_eof():
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+                sent += len(piece)
+                assert sent < 2**25, "the server takes whatever comes"
+    writer.close()
+    reply: Reply = await over_socket(f"http://{address[0]}:{address[1]}")(posted("{ hello }"))
+    assert reply.json() == HELLO
 
 
 @pytest.mark.parametrize(

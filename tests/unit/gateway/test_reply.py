@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.reply import preferred_coding, prefers_html
+from services.gateway.reply import LONGEST_READ, preferred_coding, prefers_html
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,9 @@ def test_the_coding_of_an_answer(accepted: str, coding: str) -> None:
 def test_who_gets_the_page(accepted: str, html: bool) -> None:
     """A browser that opens the URL; not a program, whatever it takes."""
     assert prefers_html(accepted) is html
+
+
+def test_preferences_of_absurd_length_are_not_read() -> None:
+    """They would be remembered: a few hundred of them fill the memory."""
+    assert preferred_coding("gzip" + " " * LONGEST_READ) == ""
+    assert not prefers_html("text/html" + " " * LONGEST_READ)
