@@ -32,7 +32,8 @@ _LIBPQ_ONLY = frozenset(
 )
 """Parameters about the connection that other drivers take. asyncpg would send them to Postgres, which refuses them."""
 
-_SECRET = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&]*", re.IGNORECASE)
+_VALUE = re.compile(r"(?<=[?&])([^=&]*)=[^&]*")
+_SECRETS = frozenset({"password", "sslpassword"})
 
 
 def plain_dsn(url: str) -> str:
@@ -66,10 +67,14 @@ def redacted(url: str) -> str:
     match = _SCHEME.match(url.strip())
     if match is None:
         return "***"
-    rest = _SECRET.sub(r"\1=***", url.strip()[match.end() :])
+    rest = _VALUE.sub(_hidden, url.strip()[match.end() :])
     credentials, at, place = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
     return f"postgresql://{user}{':***' if colon else ''}{at}{place}"
+
+
+def _hidden(parameter: re.Match[str]) -> str:
+    return f"{parameter[1]}=***" if unquote(parameter[1]).lower() in _SECRETS else parameter[0]
 
 
 def database_name(url: str) -> str | None:
@@ -85,13 +90,19 @@ def is_local(url: str, environ: Mapping[str, str]) -> bool:
 
     Args:
         url: of the database.
-        environ: the environment, which names the host where the URL does not (PGHOST, PGHOSTADDR).
+        environ: the environment, which names the host where the URL does not (PGHOST, or PGSERVICE, whose file is not
+            looked up: it may lead anywhere).
     """
     place, _, query = plain_dsn(url).removeprefix("postgresql://").partition("?")
+    if "#" in place + query:  # the driver reads no further, so the host may stand before it
+        return False
     places = place.partition("/")[0].rpartition("@")[2]
+    parameters = parse_qs(query)
     hosts = [_host(each) for each in places.split(",") if _host(each)]
-    hosts = hosts or [each for value in parse_qs(query).get("host", []) for each in value.split(",")]
-    hosts = hosts or [each for each in (environ.get("PGHOSTADDR") or environ.get("PGHOST") or "").split(",") if each]
+    hosts = hosts or [each for value in parameters.get("host", []) for each in value.split(",")]
+    if not hosts and ("service" in parameters or environ.get("PGSERVICE")):
+        return False
+    hosts = hosts or [each for each in (environ.get("PGHOST") or "").split(",") if each]
     return all(map(_is_this_machine, hosts))
 
 

@@ -71,6 +71,7 @@ def test_an_unencoded_password_is_explained_and_not_shown(secret: str) -> None:
         ("postgresql://u:se?cret@h/d", "postgresql://u:***@h/d"),
         ("postgresql:///d?user=u&password=secret&port=1", "postgresql:///d?user=u&password=***&port=1"),
         ("postgresql://h/d?sslpassword=secret", "postgresql://h/d?sslpassword=***"),
+        ("postgresql://h/d?a=b&passw%6Frd=secret", "postgresql://h/d?a=b&passw%6Frd=***"),
         ("postgresql+asyncpg://u:secret@/d?host=/tmp", "postgresql://u:***@/d?host=/tmp"),
         ("nonsense secret", "***"),
     ],
@@ -113,6 +114,11 @@ def test_the_name_of_the_database(url: str, name: str | None) -> None:
         ("postgresql://u@/d?host=db", {}, False),
         ("postgresql://u@localhost:1,db:2/d", {}, False),
         ("postgresql://u@127.0.0.1:1,localhost:2/d", {}, True),
+        ("postgresql:///d", {"PGHOST": "db", "PGHOSTADDR": "127.0.0.1"}, False),
+        ("postgresql:///d", {"PGSERVICE": "production"}, False),
+        ("postgresql:///d?service=production", {}, False),
+        ("postgresql://localhost/d?service=production", {"PGSERVICE": "production"}, True),
+        ("postgresql://db:5432#@localhost/d", {}, False),
     ],
 )
 def test_only_a_database_of_this_machine_is_local(url: str, environ: dict[str, str], local: bool) -> None:
