@@ -1,11 +1,13 @@
 """docker-compose.yml says what the code understands. (No Docker engine runs here.)"""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from server_core.cli.assemble import SERVICES
 from server_core.cli.infrastructure import DEFAULT_PORT, Account
@@ -24,6 +26,12 @@ def compose() -> dict[str, Any]:
 def filled_in(text: str) -> str:
     """Replace `${NAME:-default}` by the default, as compose does in an empty environment."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def test_it_is_what_compose_reads(compose: dict[str, Any]) -> None:
+    """By the Compose Specification's own schema, which refuses what it does not know."""
+    schema = json.loads(Path(__file__).with_name("schemas").joinpath("compose-spec.json").read_text("utf-8"))
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(compose)] == []
 
 
 def test_every_service_of_ours_is_there_with_its_command(compose: dict[str, Any]) -> None:
@@ -82,3 +90,11 @@ def test_the_image_sets_settings_and_copies_what_there_is() -> None:
             assert (ROOT / source).exists()
             assert f"!{source}" in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert re.search(r"^USER (?!root)", text, re.MULTILINE)
+
+
+def test_what_builds_the_image_is_not_in_it() -> None:
+    stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    assert re.match(r"\S+ AS build$", stages[0], re.MULTILINE)
+    assert re.findall(r"^(?:COPY|ADD) (.*)$", stages[-1], re.MULTILINE) == [
+        "--from=build /opt/prefect-server /opt/prefect-server"
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from jsonschema import Draft202012Validator
 
 from server_core.cli.main import app
 from server_core.config import Settings
@@ -60,6 +61,21 @@ def test_commands_are_ours(path: str, pattern: str) -> None:
     found = re.findall(pattern, (EXAMPLES / path).read_text("utf-8"))
     assert found
     assert all(parses(shlex.split(command.replace("%(ENV_PORT)s", "4200"))) for command in found)
+
+
+def test_manifests_are_what_kubernetes_takes(manifests: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """By Kubernetes' own definitions, in which no unknown field is allowed."""
+    schemas = json.loads(Path(__file__).with_name("schemas").joinpath("kubernetes.json").read_text("utf-8"))
+    known = {
+        (kind["group"], kind["version"], kind["kind"]): name
+        for name, definition in schemas["$defs"].items()
+        for kind in definition.get("x-kubernetes-group-version-kind", [])
+    }
+    for manifest in manifests.values():
+        group, _, version = manifest["apiVersion"].rpartition("/")
+        reference = f"#/$defs/{known[group, version, manifest['kind']]}"
+        validator = Draft202012Validator({**schemas, "$ref": reference})
+        assert [error.message for error in validator.iter_errors(manifest)] == []
 
 
 def test_replicas_are_what_the_services_say(manifests: dict[tuple[str, str], dict[str, Any]]) -> None:
