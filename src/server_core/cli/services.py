@@ -20,6 +20,9 @@ from server_core.errors import ConfigError
 from server_core.observe import configure_logging
 from server_core.tls import Certificate
 
+KEEP_ALIVE_SECONDS = 5
+"""When services without a setting for it close idle connections: later than a gateway stops to use them."""
+
 
 class Service(StrEnum):
     """The four services."""
@@ -88,7 +91,7 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
         doorway,
         sockets,
         settings=settings,
-        keep_alive_seconds=getattr(section, "keep_alive_seconds", settings.gateway.keep_alive_seconds),
+        keep_alive_seconds=getattr(section, "keep_alive_seconds", KEEP_ALIVE_SECONDS),
         message_limit_bytes=settings.gateway.body_limit_bytes,
         certificate=certificate,
         proxy_headers=not front,
