@@ -54,6 +54,9 @@ def _objects(rows: Rows, fields: tuple[RowField, ...], outer: str, aliases: Alia
     shared = {key: answer for scan in scans for key, answer in scan.objects.items()}
     columns = _row_columns(fields, alias, aliases, shared)
     if not scans and not (nested and windowed(rows)):
+        if rows.distinct and not columns.parts:  # all that was selected is skipped, and DISTINCT wants something
+            picked = select_sql(sql("NULL"), rows, alias, outer, aliases)
+            return sql("SELECT FROM ({picked}) AS {alias}", picked=picked, alias=identifier(alias))
         return select_sql(columns, rows, alias, outer, aliases)
     return sql(
         "SELECT {columns} FROM ({picked}) AS {alias}{scans}",

@@ -38,7 +38,7 @@ async def estimate_finished(session: ReadSession, table: Runs) -> list[Row]:
         JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
         JOIN pg_stats ON pg_stats.schemaname = nspname AND tablename = relname AND attname = 'state'
         CROSS JOIN LATERAL unnest(most_common_vals::text::text[], most_common_freqs) AS known(state, part)
-        WHERE nspname = 'public' AND relname = $1 AND known.state = ANY($2)
+        WHERE nspname = 'public' AND relname = $1 AND known.state = ANY($2) AND known.part * pg_class.reltuples >= 1
         """,
         table,
         sorted(FINISHED),

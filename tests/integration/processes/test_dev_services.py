@@ -50,6 +50,8 @@ def children(process: Process) -> dict[int, str]:
     found = {}
     for child in psutil.Process(process.child.pid).children(recursive=True):
         words = child.cmdline()
+        if "--exit-with-parent" not in words:  # forked, and not yet what it is to be
+            continue
         found[child.pid] = " ".join(words[words.index("server_core.cli") + 1 : words.index("--exit-with-parent")])
     return found
 
