@@ -8,7 +8,7 @@ the statement itself (docs/architecture.md). SQLAlchemy describes the tables (se
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,6 +59,9 @@ _NO_ANSWER = (
 
 CONNECT_SECONDS = 10.0
 """Longest wait for a new connection."""
+
+_DEAD = (*_NO_ANSWER, asyncpg.InternalClientError, asyncpg.InterfaceError)
+"""What the first statement on a connection fails with that was ended while it was idle."""
 
 _GONE = (*_NO_ANSWER, asyncpg.CannotConnectNowError)
 """Those that mean that the database, or the way to it, is away."""
@@ -199,7 +202,7 @@ class Database:
             OutcomeUnknown: see repeatable.
         """
         with _translated(self.contact) as attempt:
-            async with self._acquired() as connection, connection.transaction():
+            async with self._begun() as connection:
                 if self._route.local:
                     await connection.execute(self._route.local)
                 yield WriteSession(connection)
@@ -239,6 +242,25 @@ class Database:
                 finally:
                     if not connection.is_closed() and not self._route.pooled:
                         await connection.reset()
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator["Connection"]:
+        """Lend a connection in a transaction; if it was dead before anything was done in it, another one."""
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._acquired())
+            try:
+                await stack.enter_async_context(connection.transaction())
+            except _DEAD:
+                # The pool may not have noticed yet: neither this connection nor others of its age may be lent again.
+                with suppress(asyncpg.InterfaceError):  # it has noticed, and taken the connection back
+                    connection.terminate()
+                assert self._pool is not None  # noqa: S101 - it lent the connection
+                await self._pool.expire_connections()
+            else:
+                yield connection
+                return
+        async with self._acquired() as connection, connection.transaction():
+            yield connection
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator["Connection"]:
