@@ -82,9 +82,11 @@ def choose(include: Sequence[str], exclude: Sequence[str], loops: Sequence[str])
     A loop that is asked for by its name is a process of its own. One takes the port of the towel, several take any.
 
     Raises:
-        ConfigError: a name is unknown, or none is left.
+        ConfigError: a name is unknown, none is included, or none is left.
     """
     wanted, unwanted = _names(include, loops), _names(exclude, loops)
+    if include and not wanted:
+        raise ConfigError("--include names no service.")  # an empty variable of a shell, say: not all of them
     single = [name for name in loops if name in wanted and "towel" not in wanted and name not in unwanted]
     runs = [
         Run(name=name, service=name, arguments=("services", name))

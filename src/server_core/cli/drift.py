@@ -64,6 +64,7 @@ async def differences(dsn: str, found: Revisions) -> list[str]:
                 for each in compared
                 if each[0] not in THEIRS and not (each[0] == "add_index" and each[1].table.fullname in missing)
             ]
+            lines += [line async for line in _primary_keys(connection, metadata, missing)]
             lines += [line async for line in _programs(connection, missing)]
     finally:
         await looking.dispose()
@@ -140,6 +141,17 @@ def _plain(value: object) -> str:
     return " ".join(str(expression).split())
 
 
+async def _primary_keys(
+    connection: "AsyncConnection", metadata: MetaData, missing: Collection[str]
+) -> AsyncIterator[str]:
+    """Yield what is wrong with the primary keys of tables that are not missing; Alembic does not compare them."""
+    found = {row.place: list(row.columns) for row in await connection.execute(text(_PRIMARY_KEYS))}
+    for table in metadata.sorted_tables:
+        expected = [column.name for column in table.primary_key]
+        if table.fullname not in missing and found.get(table.fullname, []) != expected:
+            yield f"primary key of {table.fullname} is not ({', '.join(expected)})"
+
+
 async def _programs(connection: "AsyncConnection", missing: Collection[str]) -> AsyncIterator[str]:
     """Yield what is wrong with indexes, functions, and the triggers of tables that are not missing."""
     folder = migrations_folder()
@@ -187,6 +199,18 @@ SELECT format('%s.%s', nspname, relname)
 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname IN ('public', 'utility') AND NOT (indisvalid AND indisready)
 ORDER BY 1
+"""
+
+_PRIMARY_KEYS = """
+SELECT
+    CASE nspname WHEN 'public' THEN relname ELSE format('%s.%s', nspname, relname) END AS place,
+    array_agg(attname::text ORDER BY array_position(conkey, attnum)) AS columns
+FROM pg_constraint
+JOIN pg_class ON pg_class.oid = conrelid
+JOIN pg_namespace ON pg_namespace.oid = relnamespace
+JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
+WHERE contype = 'p' AND nspname IN ('public', 'utility')
+GROUP BY nspname, relname
 """
 
 _FUNCTIONS = """

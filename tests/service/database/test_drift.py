@@ -40,6 +40,7 @@ DIFFERENCES = {
     "ALTER TABLE project DROP CONSTRAINT project_tenant_id_name_key": (
         "constraint project_tenant_id_name_key on project is missing"
     ),
+    "ALTER TABLE edge DROP CONSTRAINT edge_pkey": "primary key of edge is not (id)",
     "DROP FUNCTION utility.upstream_tasks": "function utility.upstream_tasks is missing",
     "CREATE OR REPLACE FUNCTION forget_flow_plan() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'": (
         "function public.forget_flow_plan has another text"

@@ -60,3 +60,9 @@ def test_nothing_left_is_refused() -> None:
 
 def test_the_loops_are_those_of_the_towel() -> None:
     assert set(LOOPS) <= set(loop_names())
+
+
+def test_an_inclusion_without_names_is_not_all() -> None:
+    """`-i "$SERVICES"` with a variable that is not set."""
+    with pytest.raises(ConfigError, match="--include names no service"):
+        choose(["", " , "], [], LOOPS)
