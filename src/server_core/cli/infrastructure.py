@@ -23,7 +23,7 @@ from server_core.cli.readiness import INFRASTRUCTURE, prepare, wait_for_database
 from server_core.config import Settings
 from server_core.config_loader import compose_dsn
 from server_core.db.administration import ensure_superuser
-from server_core.db.embedded import DATABASE, TcpAccess
+from server_core.db.embedded import DATABASE, EmbeddedPostgres, TcpAccess
 from server_core.errors import ConfigError
 
 HOST = "127.0.0.1"
@@ -99,6 +99,9 @@ class Account:
 
 
 async def _embedded(lifetime: Lifetime, settings: Settings, wanted: Wanted, account: Account) -> None:
+    left = EmbeddedPostgres(settings.home)
+    if left.pid is not None:  # of one that was killed, it may have the port
+        await asyncio.to_thread(left.stop_leftover)
     _refuse_taken(wanted.port)
     password = account.password or kept_password(settings.home)
     socket_dsn = await start_embedded(lifetime, settings, TcpAccess(host=HOST, port=wanted.port, user=account.user))

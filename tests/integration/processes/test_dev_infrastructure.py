@@ -115,3 +115,17 @@ async def test_without_an_engine_the_embedded_postgres_has_a_port_and_a_password
     assert compose_calls(docker) == []
     assert await infrastructure.stop(signal.SIGINT) == 0
     assert not machine.postgres_runs
+
+
+async def test_one_that_was_killed_does_not_keep_the_next_from_its_port(machine: Machine) -> None:
+    """Its Postgres runs on, on that port; it is the next one's to stop."""
+    (port,) = free_ports(1)
+    command = ("dev", "infrastructure", "--embedded", "--skip-upgrade", "--port", str(port))
+    killed = await machine.run(*command)
+    await killed.line("Postgres is ready")
+    assert await killed.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert machine.postgres_runs
+    infrastructure = await machine.run(*command)
+    await infrastructure.line("Postgres is ready")
+    assert await infrastructure.stop(signal.SIGINT) == 0
+    assert not machine.postgres_runs
