@@ -110,7 +110,10 @@ async def test_the_image_s_commands_from_an_installed_wheel(
     services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
     upgrade = await machine.run(*services["migrate"]["command"])
     assert await upgrade.wait() == 0, upgrade.output
-    started = {name: await machine.run(*services[name]["command"]) for name in ("data", "graphql", "towel", "gateway")}
+    started = {name: await machine.run(*services[name]["command"]) for name in ("data", "graphql", "towel")}
+    await asyncio.gather(*(process.url() for process in started.values()))
+    assert set(services["gateway"]["depends_on"]) <= set(started)
+    started["gateway"] = await machine.run(*services["gateway"]["command"])
     for name, process in started.items():
         assert await process.url() == f"http://127.0.0.1:{ports[name]}"
     for name in started:
