@@ -20,14 +20,14 @@ from services.gateway.introspection import Introspector
 from services.gateway.refusal import INTERNAL, Refusal
 from services.gateway.stitch import Owner, StitchedSchema, stitch
 
-RETRY_SECONDS = 3.0
+RETRY_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 _QUERY = get_introspection_query(descriptions=True)
 _log = logging.getLogger(__name__)
 
 
 class Schemas:
-    """Learns the schema by asking both upstreams for theirs, every three seconds until it works.
+    """Learns the schema by asking both upstreams for theirs, every second until it works.
 
     Args:
         services: the upstreams.

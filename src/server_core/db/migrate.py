@@ -184,34 +184,30 @@ async def current_revisions(dsn: str) -> Revisions:
 
 @asynccontextmanager
 async def _locked(dsn: str, patience: Patience) -> AsyncIterator["Connection"]:
-    """Open a connection and a transaction that nobody else who changes the schema has at the same time."""
+    """Open a connection and a transaction that nobody else who changes the schema has at the same time.
+
+    The lock is asked for again and again, not waited for, and each time in a transaction of its own: whoever has it may
+    build an index CONCURRENTLY, which waits for the end of every transaction that it once saw at a query. This waiting
+    has no limit: the other upgrade, which has one, is what this one is for.
+    """
     async with opened(dsn) as guard:
         await refuse_read_only(guard)
-        async with guard.transaction(isolation="read_committed"):
-            await guard.execute(BEGIN)
-            await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            await guard.execute("SET LOCAL lock_timeout = 0")
-            await guard.execute("SET LOCAL statement_timeout = 0")
-            await _take_lock(guard, patience)
-            yield guard
-
-
-async def _take_lock(guard: "Connection", patience: Patience) -> None:
-    """Take the lock of an upgrade.
-
-    Asked for again and again, not waited for: whoever has it may build an index CONCURRENTLY, which waits for every
-    statement that runs, such as one that waits for the lock. There is no end to this waiting: the other upgrade, which
-    has one, is what this one is for.
-    """
-    loop = asyncio.get_running_loop()
-    told = loop.time()
-    while not await guard.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
-        if loop.time() - told >= patience.tell_seconds:
-            told = loop.time()
-            for row in await guard.fetch(LOCK_HOLDER, LOCK):
-                logger.warning("waiting for another upgrade of this database: %s", described(row))
-        await _let_go(guard)
-        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+        loop = asyncio.get_running_loop()
+        told = loop.time()
+        while True:
+            async with guard.transaction(isolation="read_committed"):
+                await guard.execute(BEGIN)
+                await guard.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                await guard.execute("SET LOCAL lock_timeout = 0")
+                await guard.execute("SET LOCAL statement_timeout = 0")
+                if await guard.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+                    yield guard
+                    return
+                if loop.time() - told >= patience.tell_seconds:
+                    told = loop.time()
+                    for row in await guard.fetch(LOCK_HOLDER, LOCK):
+                        logger.warning("waiting for another upgrade of this database: %s", described(row))
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
 async def _let_go(guard: "Connection") -> None:

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 
 from server_core.config import Settings
+from server_core.db.connection import APPLICATION
 from server_core.db.legacy import BASELINE
-from server_core.db.migrate import current_revisions, upgrade
+from server_core.db.migrate import LOCK, current_revisions, upgrade
 from server_core.db.revisions import Revisions, head_revisions
 from server_core.db.session import Database
 from server_core.errors import ConfigError
@@ -19,6 +20,7 @@ from services.data.app import create_service
 from tests.service.database.catalog import describe, expected
 from tests.support.cluster import Cluster, connected
 from tests.support.factories import make_flow, make_flow_run
+from tests.support.waiting import wait_until
 
 NOTHING = Revisions(legacy=None, additions=None)
 
@@ -38,6 +40,25 @@ async def test_an_empty_database_gets_everything(empty_database_url: str) -> Non
 
 async def test_servers_that_start_at_once_do_not_collide(empty_database_url: str) -> None:
     await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
+    assert await current_revisions(empty_database_url) == head_revisions()
+
+
+async def test_who_waits_for_another_upgrade_leaves_no_transaction_open(empty_database_url: str) -> None:
+    """The other one may build an index CONCURRENTLY, which would wait for the end of that transaction."""
+
+    async def out_of_transactions() -> bool:
+        states = await onlooker.fetch(
+            "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+            APPLICATION,
+        )
+        return any(row["state"] == "idle" for row in states)
+
+    async with connected(empty_database_url) as other, connected(empty_database_url) as onlooker:
+        async with other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            waiting = asyncio.create_task(upgrade(empty_database_url))
+            await wait_until(out_of_transactions, seconds=20, what="the one who waits is in no transaction")
+        await waiting
     assert await current_revisions(empty_database_url) == head_revisions()
 
 
