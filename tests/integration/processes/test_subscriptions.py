@@ -44,6 +44,7 @@ async def test_two_hundred_clients_survive_the_death_of_the_data_api(machine: Ma
     for process in (data, graphql):
         await process.url()
     url = await gateway.url()
+    await gateway.line("The schema is ready")
     async with AsyncExitStack() as stack, connected(database_url) as database:
 
         async def add(name: str) -> None:
