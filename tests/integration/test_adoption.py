@@ -24,8 +24,8 @@ from tests.support.prefect_client import PrefectClient
 from tests.support.runs import history, wait_for_state
 from tests.support.whole_server import Server
 
-BY_DEFAULT = (REVISIONS[1], "24f10aeee83e", "a666a3f4e422", "ac5747fb571c")
-"""The oldest with tables, the one that brought labels, the one that some are stuck at, the last."""
+BY_DEFAULT = (REVISIONS[1], "a666a3f4e422")
+"""The oldest with tables, and the one that some are stuck at."""
 
 LABELS = ["adopted"]
 

@@ -2,14 +2,11 @@
 
 from uuid import uuid4
 
-import pytest
-
 from tests.support.receiver import receiving
 from tests.support.waiting import wait_until
 from tests.support.whole_server import Server
 
 
-@pytest.mark.every_topology
 async def test_hooks_hear_of_states(server: Server) -> None:
     """A webhook for two states of one version group, a message for a third; then the test of a hook."""
     tenant = await server.mutate("create_tenant", name="Notified", slug=f"notified-{uuid4().hex}")
