@@ -1,0 +1,41 @@
+"""Contenders → medians and ratios: all measured in turn, in several rounds of one run, because machines are noisy."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+Measure = Callable[[], Awaitable[float]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What one contender did.
+
+    Attributes:
+        name: the contender.
+        rounds: its figure in each round, mostly requests per second.
+    """
+
+    name: str
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The figure to compare."""
+        return median(self.rounds)
+
+
+async def in_turn(contenders: Mapping[str, Measure], rounds: int) -> dict[str, Result]:
+    """Measure each contender once per round; the order turns, so that none always follows the same one."""
+    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            figures[name].append(await contenders[name]())
+    return {name: Result(name=name, rounds=tuple(found)) for name, found in figures.items()}
+
+
+def ratio(results: Mapping[str, Result], name: str, baseline: str) -> float:
+    """Return the median of one contender's ratios to another, round by round."""
+    pairs = zip(results[name].rounds, results[baseline].rounds, strict=True)
+    return median(ours / theirs for ours, theirs in pairs)
