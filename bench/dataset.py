@@ -55,8 +55,6 @@ class Size:
 LARGE: Final = Size()
 SMALL: Final = Size(flows=200, flow_runs=5_000)
 
-TENANT: Final = UUID(hashlib.md5(b"tenant:1").hexdigest())
-
 _ID: Final = "md5('{kind}:' || {number})::uuid"
 _PAST: Final = "timestamptz '2026-01-01 00:00:00+00' + n * interval '30 seconds'"
 # In ten thousand runs there are a hundred that an agent might ask for; all others are over.
@@ -69,7 +67,10 @@ _STATE: Final = (
 
 def ident(kind: str, number: int) -> UUID:
     """Return the id of the row of a kind (`flow`, `flow_run`, `task`, `task_run`, …) with a number, counted from 1."""
-    return UUID(hashlib.md5(f"{kind}:{number}".encode()).hexdigest())
+    return UUID(hashlib.md5(f"{kind}:{number}".encode(), usedforsecurity=False).hexdigest())
+
+
+TENANT: Final = ident("tenant", 1)
 
 
 def _id(kind: str, number: str) -> str:

@@ -117,9 +117,8 @@ async def main(url: str, bodies: Sequence[bytes], seconds: float, connections: i
     ]
     run = Run(requests, seconds)
     loop = asyncio.get_running_loop()
-    clients = [
-        (await loop.create_connection(lambda: Client(run), parts.hostname, parts.port))[1] for _ in range(connections)
-    ]
+    place = parts.hostname or "", parts.port or 80
+    clients = [(await loop.create_connection(lambda: Client(run), *place))[1] for _ in range(connections)]
     await asyncio.wait([client.closed for client in clients], timeout=seconds + 30)
     print(json.dumps(run.report()))
 

@@ -9,7 +9,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,10 +119,7 @@ async def ask(url: str, body: bytes, headers: Mapping[str, str] | None = None) -
 async def _wrk(
     url: str, bodies: Sequence[bytes], seconds: float, connections: int, headers: Mapping[str, str]
 ) -> dict[str, float]:
-    with TemporaryDirectory(prefix="prefect-server-bench-") as folder:
-        requests, script = Path(folder, "requests"), Path(folder, "load.lua")
-        requests.write_bytes(b"\n".join(bodies) + b"\n")
-        script.write_text(_WRK)
+    with _files(bodies) as (requests, script):
         options = [f"-H{name}: {value}" for name, value in headers.items()]
         process = await asyncio.create_subprocess_exec(
             *("wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=30s", "-s", str(script)),
@@ -136,9 +134,7 @@ async def _wrk(
 async def _python(
     url: str, bodies: Sequence[bytes], seconds: float, connections: int, headers: Mapping[str, str]
 ) -> dict[str, float]:
-    with TemporaryDirectory(prefix="prefect-server-bench-") as folder:
-        requests = Path(folder, "requests")
-        requests.write_bytes(b"\n".join(bodies) + b"\n")
+    with _files(bodies) as (requests, _):
         options = {"seconds": seconds, "connections": connections, "headers": dict(headers)}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.generator", url, str(requests), json.dumps(options)),
@@ -146,6 +142,15 @@ async def _python(
             stderr=PIPE,
         )
         return await _report(process)
+
+
+@contextmanager
+def _files(bodies: Sequence[bytes]) -> Iterator[tuple[Path, Path]]:
+    with TemporaryDirectory(prefix="prefect-server-bench-") as folder:
+        requests, script = Path(folder, "requests"), Path(folder, "load.lua")
+        requests.write_bytes(b"\n".join(bodies) + b"\n")
+        script.write_text(_WRK)
+        yield requests, script
 
 
 async def _report(process: asyncio.subprocess.Process) -> dict[str, float]:

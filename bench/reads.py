@@ -1,7 +1,8 @@
 """The read workloads a–d of performance.md, each in two spellings. Used by whoever puts load on a server.
 
     a   one flow run with ten columns and its flow's name
-    b   the 50 newest flow runs of a tenant (before a time, as pages are asked for), each with its flow, project and counts of task runs by state
+    b   the 50 newest flow runs of a tenant (before a time, as pages are asked for), each with its flow, project and
+        counts of task runs by state
     c   the agents' queue read: flow runs by `_in` and `_or` with an EXISTS over task runs, ordered, at most 75
     d   500 log lines of one flow run, by time
 
