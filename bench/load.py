@@ -120,7 +120,8 @@ async def _wrk(
     url: str, bodies: Sequence[bytes], seconds: float, connections: int, headers: Mapping[str, str]
 ) -> dict[str, float]:
     with _files(bodies) as (requests, script):
-        options = [f"-H{name}: {value}" for name, value in headers.items()]
+        # wrk knows its host only after the script was read, and Node refuses requests without one.
+        options = [f"-H{name}: {value}" for name, value in {"host": urlsplit(url).netloc, **headers}.items()]
         process = await asyncio.create_subprocess_exec(
             *("wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=30s", "-s", str(script)),
             *(*options, url),
