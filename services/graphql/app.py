@@ -1,26 +1,13 @@
 """The action service: a GraphQL request in, the answer's bytes out; in process (create_service) or over HTTP.
 
-The way of a request: documents (text → validated document, cached) → graphql-core runs the resolvers of schema/ →
-errors (the door) → body. strawberry builds the schema; its own per-request machinery is not used, because it parses
-and validates every time.
+strawberry builds the schema; its own per-request machinery is not used, because it parses and validates every time.
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-import orjson
-from graphql import (
-    ExecutionResult,
-    GraphQLError,
-    OperationDefinitionNode,
-    OperationType,
-    execute,
-    get_operation_ast,
-    print_schema,
-)
+from graphql import print_schema
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -34,7 +21,7 @@ from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.contact import Pulse
 from server_core.db.session import Database
-from server_core.errors import InvalidInput, OutcomeUnknown, PayloadTooLarge, ServerError
+from server_core.errors import InvalidInput, PayloadTooLarge, ServerError
 from server_core.metrics import PoolCollector
 from server_core.observe import server_version
 from server_core.wire import (
@@ -51,10 +38,9 @@ from server_core.wire import (
     schema_digest,
 )
 from services.graphql.context import RequestContext
-from services.graphql.documents import DocumentRejected, Documents
-from services.graphql.errors import error_entry, server_error_entry, without_invitation
-from services.graphql.executor import SerialExecutor
-from services.graphql.measured import measure_mutations
+from services.graphql.errors import server_error_entry
+from services.graphql.measured import MutationFigures, PlanCollector
+from services.graphql.operations import Operations
 from services.graphql.presence import Presence
 from services.graphql.schema import build_schema
 
@@ -83,10 +69,11 @@ class ActionService:
         )
         self._presence = Presence(self._actions)
         self._schema = build_schema()._schema
+        figures = None if registry is None else MutationFigures(registry)
+        self._operations = Operations(self._schema, plan_cache=settings.graphql.plan_cache, figures=figures)
         if registry is not None:
-            measure_mutations(self._schema, registry)
+            PlanCollector(self._operations.documents, registry)
             PoolCollector({"actions": self._database.open_pool}, registry)
-        self._documents = Documents(self._schema)
 
     async def start(self) -> None:
         """Open the connections to the database and deliver what waits for cloud hooks."""
@@ -112,21 +99,7 @@ class ActionService:
         note_variables(request.variables)
         if request.query == GATEWAY_SIGN:
             self._presence.reached()
-        try:
-            document = self._documents.read(request.query)
-        except DocumentRejected as rejected:
-            return _refused(*(error_entry(error, code=rejected.code) for error in rejected.errors))
-        result = execute(
-            self._schema,
-            document,
-            variable_values=dict(request.variables),
-            operation_name=request.operation_name,
-            context_value=RequestContext(actions=self._actions, headers=request.headers),
-            executor_class=SerialExecutor,
-        )
-        if not isinstance(result, ExecutionResult):
-            result = await result
-        return _answer(result, get_operation_ast(document, request.operation_name))
+        return await self._operations.answer(request, RequestContext(actions=self._actions, headers=request.headers))
 
 
 def create_service(settings: Settings, dsn: str, *, registry: CollectorRegistry | None = None) -> GraphQLService:
@@ -215,36 +188,3 @@ async def _read_body(request: Request, limits: BodyLimits) -> bytes:
 
 def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
-
-
-def _answer(result: ExecutionResult, operation: OperationDefinitionNode | None) -> GraphQLResponse:
-    errors = result.errors
-    if not errors:
-        return GraphQLResponse(body=_dump({"data": result.data}))
-    if result.data is None and not any(error.path for error in errors):
-        return _not_run(errors)
-    entries = [error_entry(error) for error in errors]
-    if operation is not None and operation.operation is OperationType.MUTATION:
-        done = any(value is not None for value in (result.data or {}).values())
-        if done or any(isinstance(error.original_error, OutcomeUnknown) for error in errors):
-            entries = without_invitation(entries)
-    return GraphQLResponse(body=_dump({"errors": entries, "data": result.data}))
-
-
-def _not_run(errors: list[GraphQLError]) -> GraphQLResponse:
-    """Answer a document that could not be run: its variables do not fit (200), or it names no operation (400)."""
-    if all(error.original_error is None and "operation" in error.message for error in errors):
-        return _refused(*(error_entry(error, code="OPERATION_RESOLUTION_FAILURE") for error in errors))
-    entries = [error_entry(GraphQLError(error.message, error.nodes), code="BAD_USER_INPUT") for error in errors]
-    return GraphQLResponse(body=_dump({"errors": entries, "data": None}))
-
-
-def _refused(*entries: Mapping[str, Any]) -> GraphQLResponse:
-    return GraphQLResponse(body=_dump({"errors": entries}), status=400)
-
-
-def _dump(document: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(document)
-    except TypeError:  # integers beyond 64 bits
-        return json.dumps(document).encode()

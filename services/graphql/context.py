@@ -1,7 +1,8 @@
 """What a resolver knows about its request: the actions' context and the `x-prefect*` headers. Built per request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 import strawberry
@@ -12,24 +13,22 @@ from server_core.actions.runs import MappedChildren, mapped_children
 from server_core.errors import InvalidInput
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestContext:
     """One request's view of the world; a value of its own per request, so nothing leaks between concurrent ones.
 
     Attributes:
         actions: database, clock and settings for the verbs.
         headers: the `x-prefect*` headers, names in lower case (actions.md §8.1).
-        mapped_children: asks once for all fields of the request, of which the UI sends one per row of a table.
     """
 
     actions: ActionContext
     headers: Mapping[str, str]
-    mapped_children: DataLoader[UUID, MappedChildren] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Make the loader: it belongs to one request."""
-        loader = DataLoader(load_fn=lambda ids: mapped_children(self.actions, task_run_ids=ids))
-        object.__setattr__(self, "mapped_children", loader)
+    @cached_property
+    def mapped_children(self) -> DataLoader[UUID, MappedChildren]:
+        """Asks once for all fields of the request, of which the UI sends one per row of a table."""
+        return DataLoader(load_fn=lambda ids: mapped_children(self.actions, task_run_ids=ids))
 
     @property
     def agent_id(self) -> UUID | None:

@@ -1,22 +1,26 @@
-"""Turns the text of a document into a parsed, validated one, remembering what it has seen. Called by app.
+"""Turns the text of a document into a plan, or into a parsed, validated document, remembering what it has seen. Called
+by app.
 
-Validation is the largest Python cost of a request (performance.md), and clients send few different documents: the
-same text with variables, or the same shape with other literals inlined. So
-- a text without literals is remembered whole;
-- of a text with literals its shape is remembered: a new text of a known shape is parsed, and only its literal values
-  are checked again, because the scalars here refuse some (an id that is no UUID).
+Reading a document and running it as graphql-core does costs several times what its mutation costs, and clients send few
+different documents: the same text with variables, or the same shape with other literals inlined. So
+- a text without literals is remembered whole, with its plan (compiled);
+- of a text with literals its shape is remembered, with a plan that reads them;
+- for what has no plan, a new text of a known shape is parsed, and only its literal values are checked again, because
+  the scalars here refuse some (an id that is no UUID).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, parse, validate
 from graphql.validation import ValuesOfCorrectTypeRule
 
 from server_core.documents.cache import BoundedCache
 from server_core.documents.check import MOST_PROBLEMS, problems
-from server_core.documents.memory import ShapeMemory
+from server_core.documents.memory import ShapeMemory, Stats
 from server_core.documents.slots import learn
-from server_core.shape import cut
+from server_core.shape import Shape, cut
+from services.graphql.compiled.operation import Plan, compile_operation
 
 CACHED_DOCUMENTS = 1_000
 CACHED_CHARACTERS = 500_000
@@ -40,22 +44,69 @@ class DocumentRejected(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A plan, and the literals of the document that it was looked up for."""
+
+    plan: Plan
+    literals: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What is remembered of a text, or of a shape.
+
+    Attributes:
+        document: of a text that has no literals.
+        planned: None: its documents are left to graphql-core.
+    """
+
+    document: DocumentNode | None
+    planned: Planned | None
+
+
 class Documents:
     """Reads documents against one schema.
 
     Args:
         schema: what the documents are validated against.
         characters: how much text, and how much of shapes, is remembered.
+        remember: whether anything is.
     """
 
-    def __init__(self, schema: GraphQLSchema, *, characters: int = CACHED_CHARACTERS) -> None:
+    def __init__(self, schema: GraphQLSchema, *, characters: int = CACHED_CHARACTERS, remember: bool = True) -> None:
         self._schema = schema
-        self._texts: BoundedCache[str, DocumentNode] = BoundedCache(
+        self._remember = remember
+        self._texts: BoundedCache[str, _Known] = BoundedCache(
             entries=CACHED_DOCUMENTS, weight=characters, heaviest=LONGEST_CACHED
         )
-        self._shapes: ShapeMemory[bool] = ShapeMemory(
+        self._shapes: ShapeMemory[_Known] = ShapeMemory(
             entries=CACHED_DOCUMENTS, characters=characters, longest=LONGEST_CACHED
         )
+
+    @property
+    def stats(self) -> Stats:
+        """How often something was remembered, by text or by shape."""
+        return self._shapes.stats
+
+    def __len__(self) -> int:
+        """How many texts and shapes are remembered."""
+        return len(self._texts) + len(self._shapes)
+
+    def planned(self, text: str) -> Planned | None:
+        """Return the plan of a text, if there is one for it or for its shape; None: read the text."""
+        known = self._texts.get(text)
+        if known is not None:
+            if known.planned is not None:
+                self.stats.hits += 1
+            return known.planned
+        shape = cut(text) if self._remember else None
+        if shape is None or not shape.literals:
+            return None
+        known = self._shapes.get(shape)
+        if known is None or known.planned is None:
+            return None
+        return Planned(plan=known.planned.plan, literals=shape.literals)
 
     def read(self, text: str) -> DocumentNode:
         """Return the document of a text.
@@ -64,22 +115,35 @@ class Documents:
             DocumentRejected: it is not GraphQL, or not valid against the schema.
         """
         known = self._texts.get(text)
-        if known is not None:
-            return known
+        if known is not None and known.document is not None:
+            self.stats.hits += 1
+            return known.document
         try:
             document = parse(text)
         except GraphQLSyntaxError as error:
             raise DocumentRejected([error], "GRAPHQL_PARSE_FAILED") from None
-        shape = cut(text)
+        shape = cut(text) if self._remember else None
         if shape is not None and shape.literals and self._shapes.get(shape):
             _refuse(validate(self._schema, document, [ValuesOfCorrectTypeRule], max_errors=MOST_PROBLEMS))
             return document
         _refuse(problems(self._schema, document))
-        if shape is not None and not shape.literals:
-            self._texts.put(text, document, len(text))
-        elif shape is not None and (slots := learn(self._schema, document, shape)) is not None:
-            self._shapes.put(shape, slots, True)
+        self.stats.misses += 1
+        if shape is not None:
+            self._keep(text, document, shape)
         return document
+
+    def _keep(self, text: str, document: DocumentNode, shape: Shape) -> None:
+        slots = learn(self._schema, document, shape) if shape.literals else None
+        if shape.literals and slots is None:
+            return
+        plan = compile_operation(self._schema, document, slots)
+        known = _Known(
+            document=document if slots is None else None, planned=None if plan is None else Planned(plan=plan)
+        )
+        if slots is None:
+            self._texts.put(text, known, len(text))
+        else:
+            self._shapes.put(shape, slots, known)
 
 
 def _refuse(errors: Sequence[GraphQLError]) -> None:

@@ -1,12 +1,14 @@
-"""Runs the root fields of a mutation one after the other, however many there are. Used by app.
+"""Runs the root fields of a mutation one after the other, however many there are; or tells what became of fields that
+have been run. Used by app.
 
 graphql-core chains them into one awaitable that nests as deep as there are fields, so that some 900 end in a
 RecursionError; the UI sends as many aliased copies of a mutation as rows are selected.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from graphql import GraphQLObjectType, Undefined
+from graphql import GraphQLObjectType, MiddlewareManager, Undefined
 from graphql.execution import Executor
 from graphql.execution.collect_fields import GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
@@ -35,3 +37,21 @@ class SerialExecutor(Executor[Any]):
             return found
 
         return results()
+
+
+def replay(outcomes: Mapping[str, Any]) -> MiddlewareManager:
+    """Return what has root fields not resolved, but answered with what became of them.
+
+    Args:
+        outcomes: by key of the answer: a result, or the exception that was raised.
+    """
+
+    def outcome(resolve: Any, source: Any, info: Any, **arguments: Any) -> Any:
+        if info.path.prev is not None:
+            return resolve(source, info, **arguments)
+        result = outcomes[info.path.key]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return MiddlewareManager(outcome)

@@ -1,56 +1,98 @@
-"""Mutations of a schema → figures: how often, how long, with which outcome. Put on by app, once per service."""
+"""Mutations and remembered documents → figures of what becomes of them. Made by app, once per service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from inspect import isawaitable
 from time import perf_counter
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema
 from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from server_core.errors import ServerError
+from services.graphql.documents import Documents
 
 SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 SUCCESS = "SUCCESS"
 
 
-def measure_mutations(schema: GraphQLSchema, registry: CollectorRegistry) -> None:
-    """Let every root field of the schema's mutations note its time and outcome: SUCCESS, or the code of its error.
+class MutationFigures:
+    """The figures of the mutations of a process.
 
     Args:
-        schema: changed in place.
-        registry: where the figures are shown.
+        registry: where they are shown.
     """
-    seconds = Histogram(
-        "prefect_server_mutation_duration_seconds",
-        "How long mutations took, by field and outcome: SUCCESS or the code of the error.",
-        ["field", "outcome"],
-        buckets=SECONDS,
-        registry=registry,
-    )
-    if schema.mutation_type is not None:
-        for name, field in schema.mutation_type.fields.items():
-            if field.resolve is not None:
-                field.resolve = _measured(name, field.resolve, seconds)
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "prefect_server_mutation_duration_seconds",
+            "How long mutations took, by field and outcome: SUCCESS or the code of the error.",
+            ["field", "outcome"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._by_outcome: dict[tuple[str, str], Histogram] = {}
+
+    def note(self, field: str, seconds: float, outcome: str = SUCCESS) -> None:
+        """Note how long a mutation took, and the code of its error."""
+        figure = self._by_outcome.get((field, outcome))
+        if figure is None:
+            figure = self._by_outcome[field, outcome] = self._seconds.labels(field, outcome)
+        figure.observe(seconds)
+
+    def measure(self, schema: GraphQLSchema) -> None:
+        """Let every root field of a schema's mutations be noted; the schema is changed in place."""
+        if schema.mutation_type is not None:
+            for name, field in schema.mutation_type.fields.items():
+                if field.resolve is not None:
+                    field.resolve = self._measured(name, field.resolve)
+
+    def _measured(self, name: str, resolve: Callable[..., Any]) -> Callable[..., Any]:
+        async def measured(source: Any, info: Any, **arguments: Any) -> Any:
+            began = perf_counter()
+            outcome = SUCCESS
+            try:
+                result = resolve(source, info, **arguments)
+                return await result if isawaitable(result) else result
+            except Exception as error:
+                outcome = error_code(error)
+                raise
+            finally:
+                self.note(name, perf_counter() - began, outcome)
+
+        return measured
 
 
-def _measured(name: str, resolve: Callable[..., Any], seconds: Histogram) -> Callable[..., Any]:
-    async def measured(source: Any, info: Any, **arguments: Any) -> Any:
-        began = perf_counter()
-        outcome = SUCCESS
-        try:
-            result = resolve(source, info, **arguments)
-            return await result if isawaitable(result) else result
-        except Exception as error:
-            outcome = _code(error)
-            raise
-        finally:
-            seconds.labels(name, outcome).observe(perf_counter() - began)
+class PlanCollector(Collector):
+    """Shows how useful what is remembered of documents is.
 
-    return measured
+    Args:
+        documents: remember it.
+        registry: where it is shown.
+    """
+
+    def __init__(self, documents: Documents, registry: CollectorRegistry) -> None:
+        self._documents = documents
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics."""
+        stats = self._documents.stats
+        looked_up = CounterMetricFamily(
+            "prefect_server_graphql_plans",
+            "Look-ups of documents of the actions: hit, miss, or unfit (read anew because of a literal).",
+            labels=["outcome"],
+        )
+        for outcome, count in (("hit", stats.hits), ("miss", stats.misses), ("unfit", stats.unfit)):
+            looked_up.add_metric([outcome], count)
+        yield looked_up
+        yield GaugeMetricFamily(
+            "prefect_server_graphql_plans_kept", "Documents of the actions that are remembered.", len(self._documents)
+        )
 
 
-def _code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """Return the code that clients are given for an error."""
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError):

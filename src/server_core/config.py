@@ -230,6 +230,11 @@ class GraphQLSettings:
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", keys=("services.graphql.timeout_keep_alive",), least=0
     )
+    plan_cache: bool = _setting(
+        True,
+        "Remember how to answer the operations that clients send; off: each is read and checked anew, and costs about"
+        " five times as much.",
+    )
     keep_schedule_off_seconds: float = _setting(
         0.0,
         "When a flow whose schedule was switched off is registered anew, its new version stays off: requests to turn it"

@@ -10,7 +10,8 @@ from server_core.actions.figures import Figures
 from server_core.clock import utc_now
 from server_core.metrics import PoolCollector
 from services.gateway.measured import GatewayCollector, UpstreamMetrics
-from services.graphql.measured import measure_mutations
+from services.graphql.documents import Documents
+from services.graphql.measured import MutationFigures, PlanCollector
 from services.graphql.schema import build_schema
 from services.towel.figures import metrics_of
 from services.towel.logbook import Logbook
@@ -32,7 +33,9 @@ def names() -> set[str]:
     """Return the name of every metric of the code, as Prometheus shows it."""
     registry = CollectorRegistry()
     RequestMetrics(registry)
-    measure_mutations(build_schema()._schema, registry)
+    schema = build_schema()._schema
+    MutationFigures(registry).measure(schema)
+    PlanCollector(Documents(schema), registry)
     PoolCollector({}, registry)
     UpstreamMetrics(registry)
     GatewayCollector(registry, waiting=lambda _: 0, plans=lambda: None)

@@ -78,19 +78,25 @@ class Author:
         schema: what it may ask for.
         random: decides everything.
         ids: values that name rows, used among others.
+        mutations: how many of a hundred documents are mutations.
     """
 
-    def __init__(self, schema: GraphQLSchema, random: Random, ids: Sequence[str] = (NOBODY,)) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, random: Random, ids: Sequence[str] = (NOBODY,), *, mutations: int = 17
+    ) -> None:
         self._schema = schema
         self._random = random
         self._ids = ids
+        self._mutations = mutations
         self._declared: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         self._fragments: dict[str, str] = {}
 
     def valid(self) -> Operation:
         """Write a document that is valid, mostly with values that fit; now and then one that no scalar can hold."""
-        kind = self._random.choices(["query", "mutation", "subscription"], [80, 17, 3])[0]
+        kind = self._random.choices(["query", "mutation", "subscription"], [97 - self._mutations, self._mutations, 3])[
+            0
+        ]
         root = {
             "query": self._schema.query_type,
             "mutation": self._schema.mutation_type,
