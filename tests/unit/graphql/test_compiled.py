@@ -268,6 +268,34 @@ def test_wrong_values_of_a_planned_operation(variables: dict[str, Any]) -> None:
     assert answers(planning, operation) == answers(plain, operation)
 
 
+HOOK = 'create_cloud_hook(input: {tenant_id: "%s", type: WEBHOOK, states: [%s], name: %s}) { id }'
+VARIABLES = [
+    ("mutation($n: String) { " + HOOK % (U, "", "$n") + " }", "n", "text"),
+    ('mutation($n: String = "preset") { ' + HOOK % (U, "", "$n") + " }", "n", "text"),
+    ("mutation($s: String!) { " + HOOK % (U, '"a", $s', "null") + " }", "s", "RUNNING"),
+    ('mutation($s: String! = "preset") { ' + HOOK % (U, "$s", '"""block"""') + " }", "s", "RUNNING"),
+    (f'mutation($id: UUID = "{U}") {{ archive_flow(input: {{flow_id: $id}}) {{ success }} }}', "id", U.upper()),
+    (f'mutation($in: archive_flow_input = {{flow_id: "{U}"}}) {{ archive_flow(input: $in) {{ success }} }}', "in", U),
+    ("mutation($in: archive_flow_input!) { archive_flow(input: $in) { success } }", "in", {"flow_id": U}),
+    (
+        "mutation($c: cloud_hook_type!) { create_cloud_hook(input:"
+        f' {{tenant_id: "{U}", type: $c, states: []}}) {{ id }} }}',
+        "c",
+        "TWILIO",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "value"), VARIABLES, ids=[text[:40] for text, _, _ in VARIABLES])
+def test_variables_that_are_given_or_null_or_left_out(text: str, name: str, value: object) -> None:
+    """A default, a null and nothing are three things, wherever in an argument the variable stands."""
+    planning, plain = Operations(SCHEMA), Operations(SCHEMA, plan_cache=False)
+    for variables in ({name: value}, {name: None}, {}, {name: [value]}, {name: 1.5}, {name: {}}):
+        operation = Operation(query=text, variables=variables)
+        assert answers(planning, operation) == answers(plain, operation), variables
+    assert planning.documents.planned(text) is not None
+
+
 @pytest.mark.parametrize("plan_cache", [True, False])
 def test_mutations_are_measured_once(plan_cache: bool) -> None:
     """By field and outcome, whichever way they are answered."""
