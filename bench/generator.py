@@ -1,6 +1,6 @@
 """The load generator for machines without wrk: a process of its own, told by load what to send.
 
-    python -m bench.generator URL REQUESTS-FILE '{"seconds": 3, "connections": 16, "headers": {}}'
+    python -m bench.generator URL REQUESTS-FILE '{"seconds": 3, "connections": 16, "headers": {}, "fresh": 100000000}'
 
 Prints one line of JSON: requests, seconds, refused, broken, p50 and p99 in milliseconds, and its own share of a core.
 """
@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+FRESH: Final = b"#########"
+"""See bench.load."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -68,8 +70,9 @@ class Client(asyncio.Protocol):
 class Run:
     """What all connections share: the requests, the time, the figures."""
 
-    def __init__(self, requests: Sequence[bytes], seconds: float) -> None:
+    def __init__(self, requests: Sequence[bytes], seconds: float, fresh: int) -> None:
         self._requests = requests
+        self._fresh = fresh
         self._at = 0
         self._begun = time.perf_counter()
         self._seconds = seconds
@@ -80,7 +83,8 @@ class Run:
     def next(self) -> bytes:
         """Return the next request."""
         self._at = (self._at + 1) % len(self._requests)
-        return self._requests[self._at]
+        self._fresh += 1
+        return self._requests[self._at].replace(FRESH, b"%d" % self._fresh)
 
     def over(self) -> bool:
         """Tell whether the time is up."""
@@ -106,7 +110,9 @@ class Run:
         }
 
 
-async def main(url: str, bodies: Sequence[bytes], seconds: float, connections: int, headers: dict[str, str]) -> None:
+async def main(
+    url: str, bodies: Sequence[bytes], seconds: float, connections: int, headers: dict[str, str], fresh: int
+) -> None:
     """Run and report."""
     parts = urlsplit(url)
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -115,7 +121,7 @@ async def main(url: str, bodies: Sequence[bytes], seconds: float, connections: i
         + body
         for body in bodies
     ]
-    run = Run(requests, seconds)
+    run = Run(requests, seconds, fresh)
     loop = asyncio.get_running_loop()
     place = parts.hostname or "", parts.port or 80
     clients = [(await loop.create_connection(lambda: Client(run), *place))[1] for _ in range(connections)]

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,15 +21,20 @@ from typing import Final
 from urllib.parse import urlsplit
 
 CONNECTIONS: Final = 16
+FRESH: Final = "#########"
+"""In a body it stands for a number of as many digits that no request had before."""
 _WRK: Final = """
 local requests, at = {}, 0
+local mark, number = os.getenv("BENCH_FRESH"), tonumber(os.getenv("BENCH_FRESH_FROM"))
 for line in io.lines(os.getenv("BENCH_REQUESTS")) do
   local body = line
   requests[#requests + 1] = wrk.format("POST", nil, nil, body)
 end
 request = function()
   at = at % #requests + 1
-  return requests[at]
+  if not string.find(requests[at], mark, 1, true) then return requests[at] end
+  number = number + 1
+  return (string.gsub(requests[at], mark, string.format("%d", number)))
 end
 done = function(summary, latency)
   io.write(string.format('{"requests": %d, "seconds": %f, "refused": %d, "broken": %d, "p50": %f, "p99": %f}',
@@ -125,7 +131,7 @@ async def _wrk(
         process = await asyncio.create_subprocess_exec(
             *("wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=30s", "-s", str(script)),
             *(*options, url),
-            env={"BENCH_REQUESTS": str(requests)},
+            env={"BENCH_REQUESTS": str(requests), "BENCH_FRESH": FRESH, "BENCH_FRESH_FROM": str(_fresh())},
             stdout=PIPE,
             stderr=PIPE,
         )
@@ -136,13 +142,19 @@ async def _python(
     url: str, bodies: Sequence[bytes], seconds: float, connections: int, headers: Mapping[str, str]
 ) -> dict[str, float]:
     with _files(bodies) as (requests, _):
-        options = {"seconds": seconds, "connections": connections, "headers": dict(headers)}
+        options = {"seconds": seconds, "connections": connections, "headers": dict(headers), "fresh": _fresh()}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bench.generator", url, str(requests), json.dumps(options)),
             stdout=PIPE,
             stderr=PIPE,
         )
         return await _report(process)
+
+
+def _fresh() -> int:
+    """Return where a load's fresh numbers begin: one for each ten microseconds, so that no later load meets them."""
+    least: int = 10 ** (len(FRESH) - 1)
+    return least + time.time_ns() // 10**4 % (8 * least)
 
 
 @contextmanager
