@@ -49,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         load_metadata(given.metadata)
         registry = process_registry()
         service = create_service(settings, dsn, given.metadata, registry=registry)
-        app = create_app(service)
-        observe_requests(app, service="data", settings=settings, registry=registry)
+        app = observe_requests(create_app(service), service="data", settings=settings, registry=registry)
         asyncio.run(_ready(dsn, settings, service))
     except ServerError as error:
         print(f"error: {error.message}", file=sys.stderr)

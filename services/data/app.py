@@ -16,7 +16,7 @@ from typing import Final, cast
 from graphql import print_schema
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
@@ -24,7 +24,6 @@ from server_core.activity import note_variables
 from server_core.config import Settings
 from server_core.db.contact import Contact, Pulse
 from server_core.departure import Departed, Departure
-from server_core.errors import InvalidInput, PayloadTooLarge
 from server_core.graphql_ws.socket import Sockets
 from server_core.metrics import Pool, PoolCollector
 from server_core.observe import server_version
@@ -36,12 +35,12 @@ from server_core.wire import (
     ServiceStatus,
     Watcher,
     errors_body,
-    parse_body,
     schema_digest,
 )
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
+from services.data.door import Door
 from services.data.errors import ConnectionFailed, DataError, Unexpected, UnexpectedPayload
 from services.data.execute import Postgres
 from services.data.limits import Limits
@@ -55,11 +54,6 @@ from services.data.write import Writer
 logger = logging.getLogger(__name__)
 
 METADATA: Final = Path(__file__).with_name("metadata.yaml")
-RETRY_AFTER: Final = "2"
-"""Seconds after which a request that found the service busy may come again."""
-
-_JSON: Final = "application/json"
-_GRAPHQL_JSON: Final = "application/graphql-response+json"
 
 
 class DataService:
@@ -265,10 +259,13 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
         finally:
             await service.stop()
 
+    doors = {
+        path: Door(service, body_limit=body_limit, always_ok=always_ok)
+        for path, always_ok in (("/v1/graphql", True), ("/v1alpha1/graphql", False))
+    }
     app = Starlette(
         routes=[
-            Route("/v1/graphql", _endpoint(service, body_limit, always_ok=True), methods=["POST"]),
-            Route("/v1alpha1/graphql", _endpoint(service, body_limit, always_ok=False), methods=["POST"]),
+            *(Route(path, door, methods=["POST"]) for path, door in doors.items()),
             WebSocketRoute("/v1/graphql", service.sockets.serve),
             WebSocketRoute("/v1alpha1/graphql", service.sockets.serve),
             Route("/healthz", _healthy, methods=["GET"]),
@@ -278,44 +275,10 @@ def create_app(service: DataService, *, body_limit: int = 16 * 1024 * 1024) -> S
         ],
         lifespan=lifespan,
     )
+    app.state.direct = doors
     app.state.reload = partial(reload_logged, service.reload)
     app.state.leave = service.sockets.leave
     return app
-
-
-def _endpoint(service: DataService, body_limit: int, *, always_ok: bool) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        media_type = _media_type(request)
-        if not request.headers.get("content-type", _JSON).lower().startswith(_JSON):
-            return Response(
-                _refusal("the content type must be application/json", "not-supported"), 415, media_type=media_type
-            )
-        try:
-            operations = parse_body(await _body(request, body_limit), exact=True)
-        except PayloadTooLarge as error:
-            return Response(_refusal(error.message, "payload-too-large"), 413, media_type=media_type)
-        except InvalidInput as error:
-            return Response(_refusal(error.message, "invalid-json"), 200 if always_ok else 400, media_type=media_type)
-        departure = Departure(request.receive)
-        try:
-            if isinstance(operations, list):
-                answers = await asyncio.gather(*[_member(service, operation, departure) for operation in operations])
-                return Response(b"[" + b",".join(answer.body for answer in answers) + b"]", media_type=media_type)
-            answer = await _member(service, operations, departure)
-        finally:
-            departure.over()
-        status = 200 if always_ok else answer.status
-        return Response(answer.body, status, {"retry-after": RETRY_AFTER} if status == 503 else None, media_type)
-
-    return endpoint
-
-
-async def _member(service: DataService, request: GraphQLRequest, departure: Departure) -> GraphQLResponse:
-    """Answer one operation of an HTTP request; mutations beside a query that was given up are carried out."""
-    try:
-        return await service.execute(request, departure)
-    except Departed:
-        return GraphQLResponse(body=b"null")  # nobody reads it
 
 
 def _failure(error: Exception) -> GraphQLResponse:
@@ -337,31 +300,3 @@ def _readiness(service: GraphQLService) -> Callable[[Request], Awaitable[Respons
 
 async def _healthy(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """Read the body.
-
-    Raises:
-        PayloadTooLarge: it is longer than the limit.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise PayloadTooLarge(f"The request body is larger than {limit} bytes.")
-            chunks.append(chunk)
-    except ClientDisconnect:
-        return b""
-    return b"".join(chunks)
-
-
-def _media_type(request: Request) -> str:
-    accept = request.headers.get("accept", "")
-    return _GRAPHQL_JSON if _GRAPHQL_JSON in accept and _JSON not in accept else _JSON
-
-
-def _refusal(message: str, code: str) -> bytes:
-    return errors_body({"extensions": {"path": "$", "code": code}, "message": message})

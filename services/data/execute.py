@@ -15,6 +15,7 @@ import asyncpg
 from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
 from server_core.db.route import STARTUP, STATEMENT_REFUSED, Route, local_settings, look_up, refused_statement
+from server_core.db.warm import WarmPool
 from server_core.errors import Overloaded
 from server_core.gate import Gate
 from services.data.errors import (
@@ -118,11 +119,11 @@ class Postgres:
         self._read_only = read_only
         self._contact = contact or Contact(logger)
         self._gate = Gate(places=pool_size, waiting=waiting, seconds=wait_seconds)
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: WarmPool | None = None
         self._route = Route()
 
     @property
-    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+    def pool(self) -> WarmPool:
         """The open pool.
 
         Raises:
@@ -132,14 +133,14 @@ class Postgres:
             raise ConnectionFailed
         return self._pool
 
-    def open_pool(self) -> "asyncpg.Pool[asyncpg.Record] | None":
+    def open_pool(self) -> WarmPool | None:
         """Return the pool, for its figures; None while it is not open."""
         return self._pool
 
     async def start(self) -> None:
         """Open the pool; connections are made at once, so that a wrong DSN fails here."""
         self._route = await look_up(self._dsn)
-        self._pool = await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             self._dsn,
             timeout=CONNECT_SECONDS,
             min_size=1 if self._read_only else 0,
@@ -152,6 +153,7 @@ class Postgres:
             reset=_keep_session if self._read_only else _end_transaction,
             server_settings={**STARTUP, "application_name": "prefect-server data"},
         )
+        self._pool = WarmPool(pool)
 
     async def stop(self) -> None:
         """Close the pool after the statements in flight."""
@@ -187,27 +189,42 @@ class Postgres:
             Busy: nor was there one in time.
         """
         pool = self.pool
+        connection = await self._borrowed(pool)
+        try:
+            yield connection
+        except BaseException as error:
+            await self._after(pool, connection, error)
+            raise
+        self._returned(pool, connection)
+
+    async def _borrowed(self, pool: WarmPool) -> "Connection":
         try:
             await self._gate.enter(urgent=False)
         except Overloaded as error:
             raise Busy(error.message) from error
         try:
-            try:
-                connection = await pool.acquire()
-            except _UNREACHABLE as error:
+            return await pool.borrow()
+        except BaseException as error:
+            self._gate.leave()
+            if isinstance(error, _UNREACHABLE):
                 self._contact.lost(error)
                 raise ConnectionFailed from error
-            try:
-                yield connection
-                self._contact.found()
-            except LOST as error:
-                # The pool may not have noticed yet: neither this connection nor others of its age may be lent again.
+            raise
+
+    def _returned(self, pool: WarmPool, connection: "Connection") -> None:
+        """Take back a connection that did what it was borrowed for."""
+        self._contact.found()
+        pool.give_back(connection)
+        self._gate.leave()
+
+    async def _after(self, pool: WarmPool, connection: "Connection", error: BaseException) -> None:
+        """Take back a connection whose borrower failed."""
+        try:
+            if isinstance(error, LOST):
                 self._contact.lost(error)
-                connection.terminate()
-                await pool.expire_connections()
-                raise
-            finally:
-                await pool.release(connection)
+                await pool.lost(connection)
+            else:
+                await pool.give_up(connection)
         finally:
             self._gate.leave()
 
@@ -253,8 +270,15 @@ class Postgres:
                     return await connection.fetch(text, *parameters)
             except NotBegun as error:
                 raise error.cause from error
-        async with self.lent() as connection:
-            return await connection.fetch(text, *parameters)
+        pool = self.pool  # and on as lent does, without what a context manager costs
+        connection = await self._borrowed(pool)
+        try:
+            rows = await connection.fetch(text, *parameters)
+        except BaseException as error:
+            await self._after(pool, connection, error)
+            raise
+        self._returned(pool, connection)
+        return rows
 
     def translated(self, error: Exception, path: str = "$") -> DataError:
         """Return our error for one of the driver; the only place that knows both. `path`: what it is about."""

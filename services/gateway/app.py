@@ -137,6 +137,9 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.default = edge  # for what is no path: `OPTIONS *`
+    app.state.direct = {
+        "": BehindProxy(edge, base_path=settings.gateway.base_path, trusted=settings.gateway.trusted_proxies)
+    }
     app.state.leave = sockets.leave
     return app
 

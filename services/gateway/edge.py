@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from server_core.activity import activity, current
 from server_core.config import GatewaySettings
-from server_core.departure import Departed, Departure
+from server_core.departure import Departed, Departure, Departures
 from server_core.observe import server_version
 from server_core.wire import BEGINNING_BYTES, BodyLimits, GraphQLRequest, GraphQLResponse
 from services.gateway.body import (
@@ -79,6 +79,7 @@ class Edge:
         self._gateway = gateway
         self._limits = limits
         self._version = server_version()
+        self._departures = Departures()
         self._playground = Playground() if settings.playground else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +98,7 @@ class Edge:
         method = scope["method"]
         if method == "POST":
             operations = await self._operations(headers, receive)
-            departure = Departure(receive)
+            departure = self._departures.of(receive)
             try:
                 if isinstance(operations, list):
                     return Reply(body=await self._batch(operations, departure))
@@ -114,7 +115,7 @@ class Edge:
             parameters = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             if not parameters.get("query", "").strip():
                 return Reply(body=b"GET query missing.", status=400, media=_TEXT)
-            departure = Departure(receive)
+            departure = self._departures.of(receive)
             try:
                 query = read_query(parameters, _passed_on(headers))
                 return Reply(body=(await self._execute(query, departure, reading=True)).body)

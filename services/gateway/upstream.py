@@ -160,7 +160,7 @@ class HttpUpstream:
 
     def _payload(self, request: GraphQLRequest) -> bytes:
         body = request.body()
-        passed_on = _clean({**request.headers, **sent_on.get()})
+        passed_on = _clean({**request.headers, **sent_on()})
         headers = "".join(f"{name}: {value}\r\n" for name, value in passed_on.items())
         head = f"{self._head}Content-Length: {len(body)}\r\n{headers}\r\n"
         return head.encode("latin-1", "replace") + body

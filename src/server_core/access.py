@@ -5,13 +5,16 @@ sent on to the services that the request is passed to.
 """
 
 import logging
+from collections.abc import Awaitable, Mapping
 from time import perf_counter
+from types import MappingProxyType
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server_core.activity import activity, current, note, request_id, sent_on
+from server_core.activity import begin, current, end, note, note_sent_on, request_id
 from server_core.config import Settings
 from server_core.metrics import metrics_endpoint
 from server_core.tracing import RequestSpan, Tracing, load_tracing
@@ -21,6 +24,7 @@ logger = logging.getLogger(__name__)
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 NO_ANSWER = "none"
 """Status of requests whose client left before the answer."""
+NOTHING: Mapping[str, ASGIApp] = MappingProxyType({})
 
 
 class RequestMetrics:
@@ -43,8 +47,8 @@ class RequestMetrics:
         self.sockets = Gauge("prefect_server_websockets", "Open WebSockets.", ["service"], registry=registry)
 
 
-def observe_requests(app: Starlette, *, service: str, settings: Settings, registry: CollectorRegistry) -> None:
-    """Put the outermost layer on a service's app, and `/metrics` where it has no page of that path yet.
+def observe_requests(app: Starlette, *, service: str, settings: Settings, registry: CollectorRegistry) -> "Observed":
+    """Put the outermost layer around a service's app, and `/metrics` on it where it has no page of that path yet.
 
     Args:
         app: the service; not started yet.
@@ -56,8 +60,9 @@ def observe_requests(app: Starlette, *, service: str, settings: Settings, regist
         ConfigError: traces are asked for and the library is not installed.
     """
     app.add_route("/metrics", metrics_endpoint(registry))
-    app.add_middleware(
-        Observed,
+    return Observed(
+        app,
+        direct=getattr(app.state, "direct", {}),
         service=service,
         metrics=RequestMetrics(registry),
         tracing=load_tracing(settings.tracing, service=service),
@@ -70,6 +75,8 @@ class Observed:
 
     Args:
         app: answers them.
+        direct: what answers POST on paths that nearly every request has, without going through the app's framework;
+            the empty path stands for all.
         service: its name in metrics and log lines.
         metrics: the process's figures.
         tracing: makes spans, or none.
@@ -77,46 +84,67 @@ class Observed:
     """
 
     def __init__(
-        self, app: ASGIApp, *, service: str, metrics: RequestMetrics, tracing: Tracing | None = None, log: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        service: str,
+        metrics: RequestMetrics,
+        direct: Mapping[str, ASGIApp] = NOTHING,
+        tracing: Tracing | None = None,
+        log: bool = False,
     ) -> None:
         self._app = app
+        self._direct = direct
+        self._any = direct.get("")
         self._service = service
         self._metrics = metrics
         self._in_progress = metrics.in_progress.labels(service)
+        self._seconds: dict[tuple[str, int], Histogram] = {}
         self._sockets = metrics.sockets.labels(service)
         self._tracing = tracing or Tracing()
         self._log = log
+
+    @property
+    def state(self) -> Any:
+        """That of the app."""
+        return getattr(self._app, "state", None)
+
+    @property
+    def router(self) -> Any:
+        """That of the app: its lifespan is entered there."""
+        return getattr(self._app, "router", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or serve a WebSocket, as the app does."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
-        identity = request_id(None if given is None else given.decode("latin-1"))
-        with activity(request_id=identity, service=self._service):
-            token = sent_on.set({"x-request-id": identity})
-            try:
-                if scope["type"] == "http":
-                    await self._answer(identity, scope, receive, send)
-                else:
-                    with self._sockets.track_inprogress():
-                        await self._app(scope, receive, send)
-            finally:
-                sent_on.reset(token)
+        given = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = value.decode("latin-1")
+                break
+        identity = request_id(given)
+        token = begin({"request_id": identity, "service": self._service})
+        try:
+            if scope["type"] == "websocket":
+                with self._sockets.track_inprogress():
+                    await self._app(scope, receive, send)
+            elif self._tracing.on:
+                await self._traced(identity, scope, receive, send)
+            else:
+                await self._measured(identity, None, scope, receive, send)
+        finally:
+            end(token)
 
-    async def _answer(self, identity: str, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._tracing.on:
-            await self._measured(identity, None, scope, receive, send)
-            return
+    async def _traced(self, identity: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         with self._tracing.request(headers, method=scope["method"], path=scope["path"]) as span:
             note(trace_id=span.trace_id)
-            token = sent_on.set({**sent_on.get(), **span.passed_on})
+            note_sent_on(span.passed_on)
             try:
                 await self._measured(identity, span, scope, receive, send)
             finally:
-                sent_on.reset(token)
                 span.about(current())
 
     async def _measured(
@@ -124,26 +152,41 @@ class Observed:
     ) -> None:
         status = 0
 
-        async def sending(message: Message) -> None:
+        def sending(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
-            await send(message)
+            return send(message)
 
+        app = self._app
+        if scope["method"] == "POST" and self._direct:
+            app = self._any or self._direct.get(scope["path"], app)
         began = perf_counter()
         self._in_progress.inc()
         try:
-            await self._app(scope, receive, sending)
+            await app(scope, receive, sending)
         finally:
             seconds = perf_counter() - began
             self._in_progress.dec()
-            shown = str(status) if status else NO_ANSWER
-            self._metrics.seconds.labels(self._service, _method(scope["method"]), shown).observe(seconds)
+            key = scope["method"], status
+            histogram = self._seconds.get(key) or self._histogram(*key)
+            histogram.observe(seconds)
             if span is not None:
                 span.answered(status)
             if self._log:
-                _write(scope, shown, seconds)
+                _write(scope, _shown(status), seconds)
+
+    def _histogram(self, method: str, status: int) -> Histogram:
+        """Return the figures of requests of a kind; remembered, because looking them up takes longer than counting."""
+        found = self._metrics.seconds.labels(self._service, _method(method), _shown(status))
+        if _method(method) == method:
+            self._seconds[method, status] = found
+        return found
+
+
+def _shown(status: int) -> str:
+    return str(status) if status else NO_ANSWER
 
 
 def _method(method: str) -> str:

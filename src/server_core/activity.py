@@ -8,8 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from types import MappingProxyType
+from contextvars import ContextVar, Token
 from typing import Any
 
 _ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}", re.ASCII)
@@ -17,10 +16,10 @@ _MOST_RUNS = 5
 _RUN_KEYS = ("flow_run_id", "task_run_id", "flow_id", "flow_group_id")
 
 _VARIABLES = "variables"
+_SENT_ON = "sent on"
+_KEPT = frozenset({_VARIABLES, _SENT_ON})
+"""What an activity holds that is no fact of its own."""
 _current: ContextVar[dict[str, Any] | None] = ContextVar("activity", default=None)
-
-sent_on: ContextVar[Mapping[str, str]] = ContextVar("sent_on", default=MappingProxyType({}))
-"""Headers by which the services that a request is passed on to know it again: its id, its place in a trace."""
 
 
 def request_id(given: str | None = None) -> str:
@@ -40,11 +39,21 @@ def activity(**facts: Any) -> Iterator[dict[str, Any]]:
         The facts, with those noted since.
     """
     begun = dict(facts)
-    token = _current.set(begun)
+    token = begin(begun)
     try:
         yield begun
     finally:
-        _current.reset(token)
+        end(token)
+
+
+def begin(facts: dict[str, Any]) -> Token[dict[str, Any] | None]:
+    """Begin an activity; `end` takes what is returned. For where every microsecond counts; else `activity`."""
+    return _current.set(facts)
+
+
+def end(token: Token[dict[str, Any] | None]) -> None:
+    """End the activity that `begin` began."""
+    _current.reset(token)
 
 
 def note(**facts: Any) -> None:
@@ -52,6 +61,23 @@ def note(**facts: Any) -> None:
     under_way = _current.get()
     if under_way is not None:
         under_way.update(facts)
+
+
+def note_sent_on(headers: Mapping[str, str]) -> None:
+    """Note headers that the services shall get to which the request under way is passed on."""
+    under_way = _current.get()
+    if under_way is not None:
+        under_way[_SENT_ON] = {**under_way.get(_SENT_ON, {}), **headers}
+
+
+def sent_on() -> dict[str, str]:
+    """Return the headers by which the services that a request is passed on to know it again: its id, its place in a
+    trace. Empty outside any.
+    """
+    under_way = _current.get()
+    if under_way is None or "request_id" not in under_way:
+        return {}
+    return {"x-request-id": under_way["request_id"], **under_way.get(_SENT_ON, {})}
 
 
 def note_variables(variables: Mapping[str, Any]) -> None:
@@ -66,7 +92,7 @@ def current() -> Mapping[str, Any]:
     under_way = _current.get()
     if under_way is None:
         return {}
-    facts = {name: value for name, value in under_way.items() if name is not _VARIABLES}
+    facts = {name: value for name, value in under_way.items() if name not in _KEPT}
     return run_ids(under_way.get(_VARIABLES, {})) | facts
 
 

@@ -1,11 +1,14 @@
 """An ASGI app → a server of uvicorn that bounds heads and takes leave of WebSocket clients. Used by all that serve one.
 
+Head and body of an answer leave in one write: that is one system call, and one packet, where uvicorn makes two.
+
 Messages are not compressed: with many clients of one live query each would cost the time to compress the same result
 again, in the event loop, and memory of its own. A proxy in front of the server is the better place.
 """
 
+import asyncio
 import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +20,53 @@ counted."""
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+_HEAD: Final = b"HTTP/1.1 "
+_CONTINUE: Final = b"HTTP/1.1 100 "
+
+
+class Together:
+    """A transport that holds the head of an answer back until its body comes; whatever else is written goes at once.
+
+    Args:
+        transport: what is written to.
+    """
+
+    __slots__ = ("_held", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write, or hold back."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._transport.writelines((held, data))
+        elif data.startswith(_HEAD) and not data.startswith(_CONTINUE):
+            self._held = data
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._transport.write(held)
+
+    def close(self) -> None:
+        """Close once everything is written."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed, or will be."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Return what the transport knows."""
+        return self._transport.get_extra_info(name, default)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """HTTP/1.1 whose clients cannot fill the memory with a head that does not end."""
 
@@ -25,6 +75,22 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._begun = 0
         self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Write answers to what holds heads back."""
+        super().connection_made(transport)
+        self._plain = transport
+        self.transport = self._together = cast("asyncio.Transport", Together(transport))
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to WebSockets as it came."""
+        self.transport = self._plain
+        super().handle_websocket_upgrade()
+
+    def on_response_complete(self) -> None:
+        """Let nothing stay behind."""
+        cast("Together", self._together).flush()
+        super().on_response_complete()
 
     def on_message_begin(self) -> None:
         """Take notice of the first byte of a request."""

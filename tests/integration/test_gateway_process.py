@@ -1,4 +1,4 @@
-"""`python -m services.gateway` as an operator sees it, with nobody behind it."""
+"""`prefect-server services gateway` as an operator sees it, with nobody behind it."""
 
 import asyncio
 import os
@@ -43,17 +43,18 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Process]:
         "PREFECT_API_URL": nobody,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.gateway", env=environment, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "server_core.cli", "services", "gateway"),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    assert process.stderr is not None
-    lines = []
+    assert process.stdout is not None
     async with asyncio.timeout(60):
-        while line := await process.stderr.readline():
-            lines.append(line)
-            if b"Uvicorn running" in line:
-                break
-        else:
-            pytest.fail(b"".join(lines).decode())
+        line = await process.stdout.readline()
+    if b"gateway is ready" not in line:
+        process.kill()
+        _, said = await process.communicate()
+        pytest.fail((line + said).decode())
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield Process(process, client)
     if process.returncode is None:
@@ -84,7 +85,9 @@ async def test_a_setting_that_cannot_be_used_ends_it_with_a_line(tmp_path: Path)
     certificate = tmp_path / "none.pem"
     environment = {**os.environ, "HOME": str(tmp_path), "PREFECT_SERVER__GATEWAY__TLS_CERT": str(certificate)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.gateway", env=environment, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "server_core.cli", "services", "gateway"),
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
     )
     _, said = await process.communicate()
     assert process.returncode == 2

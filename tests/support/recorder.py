@@ -13,6 +13,7 @@ import asyncpg
 from asyncpg.connection import LoggedQuery
 
 from server_core.db.session import Database
+from server_core.db.warm import WarmPool
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -47,7 +48,7 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recorded(target: "Database | Pool | Connection") -> AsyncIterator[Recorder]:
+async def recorded(target: "Database | Pool | WarmPool | Connection") -> AsyncIterator[Recorder]:
     """Record everything the target sends during the block.
 
     A pool is filled to its maximum first: a connection made during the block would not be recorded.
@@ -56,7 +57,7 @@ async def recorded(target: "Database | Pool | Connection") -> AsyncIterator[Reco
     if isinstance(target, Database):
         assert target._pool is not None
         target = target._pool
-    if not isinstance(target, asyncpg.Pool):
+    if not isinstance(target, asyncpg.Pool | WarmPool):
         with target.query_logger(recorder):
             yield recorder
         return
@@ -73,11 +74,12 @@ async def recorded(target: "Database | Pool | Connection") -> AsyncIterator[Reco
 
 
 @asynccontextmanager
-async def all_of(pool: "Pool") -> "AsyncIterator[list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]]":
+async def all_of(pool: "Pool | WarmPool") -> "AsyncIterator[list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]]":
     """Borrow every connection the pool may hand out; all must be idle."""
-    connections = [await pool.acquire() for _ in range(pool.get_max_size())]
+    borrow, give_back = (pool.borrow, pool.give_up) if isinstance(pool, WarmPool) else (pool.acquire, pool.release)
+    connections = [await borrow() for _ in range(pool.get_max_size())]
     try:
         yield connections
     finally:
         for connection in connections:
-            await pool.release(connection)
+            await give_back(connection)

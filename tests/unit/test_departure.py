@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server_core.departure import Departed, Departure
+from server_core.departure import Departed, Departure, Departures
 
 
 class Client:
@@ -31,7 +31,7 @@ async def reading(departure: Departure, inside: asyncio.Event) -> str:
 
 async def test_reads_end_when_the_client_leaves() -> None:
     client = Client()
-    departure = Departure(client.receive, after_seconds=0)
+    departure = Departures(after_seconds=0).of(client.receive)
     begun = [asyncio.Event(), asyncio.Event()]
     reads = [asyncio.create_task(reading(departure, each)) for each in begun]
     mutation = asyncio.create_task(asyncio.sleep(0, "written"))
@@ -49,7 +49,7 @@ async def test_reads_end_when_the_client_leaves() -> None:
 async def test_a_quick_answer_is_not_looked_after() -> None:
     client = Client()
     client.gone.set()
-    departure = Departure(client.receive, after_seconds=3600)
+    departure = Departures(after_seconds=3600).of(client.receive)
     with departure.cancelling():
         await asyncio.sleep(0)
     departure.over()
@@ -58,7 +58,7 @@ async def test_a_quick_answer_is_not_looked_after() -> None:
 
 async def test_who_cancels_the_task_is_obeyed() -> None:
     client = Client()
-    departure = Departure(client.receive, after_seconds=0)
+    departure = Departures(after_seconds=0).of(client.receive)
     begun = asyncio.Event()
     read = asyncio.create_task(reading(departure, begun))
     await begun.wait()
@@ -69,7 +69,7 @@ async def test_who_cancels_the_task_is_obeyed() -> None:
 
 
 async def test_a_timeout_around_a_read_stays_a_timeout() -> None:
-    departure = Departure(Client().receive, after_seconds=0)
+    departure = Departures(after_seconds=0).of(Client().receive)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await reading(departure, asyncio.Event())

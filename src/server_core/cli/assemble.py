@@ -47,8 +47,7 @@ def whole_server(settings: Settings, dsn: str) -> tuple[Any, Towel]:
     app = _load("services.gateway.app:create_app")(
         settings, data=data, actions=actions, beside=beside, registry=registry
     )
-    observe_requests(app, service="gateway", settings=settings, registry=registry)
-    return app, towel
+    return observe_requests(app, service="gateway", settings=settings, registry=registry), towel
 
 
 def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
@@ -61,8 +60,7 @@ def service_app(name: str, settings: Settings, dsn: str | None) -> Any:
     """
     registry = process_registry()
     app = _service_app(name, settings, dsn, registry)
-    observe_requests(app, service=name, settings=settings, registry=registry)
-    return app
+    return observe_requests(app, service=name, settings=settings, registry=registry)
 
 
 def _service_app(name: str, settings: Settings, dsn: str | None, registry: CollectorRegistry) -> Any:

@@ -93,8 +93,9 @@ async def test_a_deadlock_is_tried_again(private: Writing, other: "asyncpg.Conne
 
 
 async def test_a_connection_that_died_idle_is_replaced(private: Writing) -> None:
-    async with private.pool.acquire() as connection:
-        pid = connection.get_server_pid()
+    connection = await private.pool.borrow()
+    pid = connection.get_server_pid()
+    private.pool.give_back(connection)
     await private.end(pid)
     assert await private.do(INSERT) == {"insert_tenant_one": {"slug": "c"}}
     assert await names(private) == ["a", "b", "c"]
@@ -103,8 +104,9 @@ async def test_a_connection_that_died_idle_is_replaced(private: Writing) -> None
 async def test_a_connection_that_dies_at_work_is_an_error_and_nothing_is_done(
     private: Writing, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with private.pool.acquire() as connection:
-        pid = connection.get_server_pid()
+    connection = await private.pool.borrow()
+    pid = connection.get_server_pid()
+    private.pool.give_back(connection)
     async with other.transaction():
         await other.execute("UPDATE tenant SET name = name WHERE slug = 'b'")
         running = asyncio.create_task(private.refused(BOTH))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
-
 from server_core.config import DataSettings, Settings
+from server_core.db.warm import WarmPool
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
 from tests.support.cluster import connected, terminate
@@ -36,7 +35,7 @@ class Writing:
     dsn: str
 
     @property
-    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+    def pool(self) -> WarmPool:
         """The connections that may write."""
         assert self.service.writing is not None
         return self.service.writing.pool

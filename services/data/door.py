@@ -1,0 +1,111 @@
+"""HTTP → operations for the data service and their answers → HTTP. What app serves at its GraphQL paths.
+
+Plain ASGI, as the gateway's edge: requests come here straight, without going through a framework.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from server_core.departure import Departed, Departure, Departures
+from server_core.errors import InvalidInput, PayloadTooLarge
+from server_core.wire import GraphQLRequest, GraphQLResponse, errors_body, parse_body
+
+RETRY_AFTER: Final = b"2"
+"""Seconds after which a request that found the service busy may come again."""
+
+_JSON: Final = b"application/json"
+_GRAPHQL_JSON: Final = b"application/graphql-response+json"
+_NOBODY: Final = GraphQLResponse(body=b"null")
+
+
+class Answerer(Protocol):
+    """What the door needs of the service."""
+
+    async def execute(self, request: GraphQLRequest, departure: Departure | None = None) -> GraphQLResponse:
+        """Answer one operation or raise Departed, when the client of a query has left."""
+
+
+class Door:
+    """Answers POST with one operation or a batch of them.
+
+    Args:
+        service: answers operations.
+        body_limit: bytes of the largest body.
+        always_ok: whether errors are told with status 200 (data-api.md §2.6).
+    """
+
+    def __init__(self, service: Answerer, *, body_limit: int, always_ok: bool) -> None:
+        self._service = service
+        self._limit = body_limit
+        self._always_ok = always_ok
+        self._departures = Departures()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        content_type = accept = b""
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"accept":
+                accept = accept + b"," + value if accept else value
+        status, body = await self._answer(content_type or _JSON, receive)
+        media = _GRAPHQL_JSON if _GRAPHQL_JSON in accept and _JSON not in accept else _JSON
+        headers = [(b"content-length", str(len(body)).encode()), (b"content-type", media)]
+        if status == 503:
+            headers.append((b"retry-after", RETRY_AFTER))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, content_type: bytes, receive: Receive) -> tuple[int, bytes]:
+        if not content_type.lower().startswith(_JSON):
+            return 415, _refusal("the content type must be application/json", "not-supported")
+        try:
+            operations = parse_body(await self._received(receive), exact=True)
+        except PayloadTooLarge as error:
+            return 413, _refusal(error.message, "payload-too-large")
+        except InvalidInput as error:
+            return 200 if self._always_ok else 400, _refusal(error.message, "invalid-json")
+        departure = self._departures.of(receive)
+        try:
+            if isinstance(operations, list):
+                answers = await asyncio.gather(*[self._member(operation, departure) for operation in operations])
+                return 200, b"[" + b",".join([answer.body for answer in answers]) + b"]"
+            answer = await self._member(operations, departure)
+        finally:
+            departure.over()
+        return 200 if self._always_ok else answer.status, answer.body
+
+    async def _member(self, request: GraphQLRequest, departure: Departure) -> GraphQLResponse:
+        """Answer one operation; mutations beside a query that was given up are carried out."""
+        try:
+            return await self._service.execute(request, departure)
+        except Departed:
+            return _NOBODY
+
+    async def _received(self, receive: Receive) -> bytes:
+        """Read the body; empty if the client left.
+
+        Raises:
+            PayloadTooLarge: it is longer than the limit.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message: Mapping[str, object] = await receive()
+            if message["type"] == "http.disconnect":
+                return b""
+            piece = message.get("body", b"")
+            assert isinstance(piece, bytes)  # noqa: S101 - ASGI says so
+            size += len(piece)
+            if size > self._limit:
+                raise PayloadTooLarge(f"The request body is larger than {self._limit} bytes.")
+            if not message.get("more_body", False):
+                return b"".join(pieces) + piece if pieces else piece
+            pieces.append(piece)
+
+
+def _refusal(message: str, code: str) -> bytes:
+    return errors_body({"extensions": {"path": "$", "code": code}, "message": message})
