@@ -4,7 +4,8 @@
 
 Ours in a process of its own, a proxy on raw asyncio streams that knows nothing of GraphQL, and a gateway of Apollo
 Server as they were made when this one's predecessor was. The stub has the real schemas and answers at once, so that
-what is measured is the gateway; that it is the faster one is seen from its own row. Workloads a, b and c of bench.reads.
+what is measured is the gateway; that the stub is the faster one is seen from its own row. Workloads a, b and c of
+bench.reads.
 """
 
 import argparse
