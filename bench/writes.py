@@ -31,8 +31,8 @@ _RUNS: Final = 200
 """So many flow runs are Running, each with ten task runs."""
 _HEADERS: Final = {"x-prefect-core-version": "1.4.1"}
 
-# Running since just now: nobody is told that they live beside what is measured.
-_AT_WORK: Final = f"""
+# Running since just now: nobody is told that they live beside what is measured. For the runs that the writes are about.
+AT_WORK: Final = f"""
 UPDATE flow_run SET state = 'Running', heartbeat = now() + interval '1 hour'
 WHERE id IN (SELECT md5('flow_run:' || n)::uuid FROM generate_series({_FIRST_RUN}, {_FIRST_RUN + _RUNS - 1}) AS n)
 """
@@ -110,7 +110,7 @@ async def measured(seconds: float, rounds: int, only: Sequence[str] = ()) -> dic
         dsn = stack.enter_context(postgres())
         await make(dsn, SMALL)
         connection = await asyncpg.connect(dsn)
-        await connection.execute(_AT_WORK)
+        await connection.execute(AT_WORK)
         await connection.close()
         raw, _ = stack.enter_context(asgi("bench.raw_writes:app", environment={"BENCH_DSN": dsn}))
         actions, _ = stack.enter_context(ours(dsn, "graphql"))
