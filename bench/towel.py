@@ -42,8 +42,8 @@ TASKS_PER_SILENT_RUN = 10
 
 HOURLY = '{"clocks": [{"type": "IntervalClock", "interval": 3600000000, "start_date": null}]}'
 
-# Rows of the past are put in as they are: no triggers, no checks. Numbers $1 and $2 bound what is new.
-_GROW = (
+# Rows are put in as they are: no triggers, no checks. Numbers $1 and $2 bound what is new.
+FLOWS = (
     """
     INSERT INTO flow_group (tenant_id, name)
     SELECT tenant.id, 'group-' || n FROM tenant, generate_series($1::int, $2::int) AS n
@@ -59,6 +59,11 @@ _GROW = (
     SELECT tenant_id, id, 'task', 'task', 3 FROM flow
     WHERE name IN (SELECT 'group-' || n FROM generate_series($1::int, $2::int) AS n)
     """,
+)
+"""Active flows of one task, planned every hour."""
+
+_GROW = (
+    *FLOWS,
     f"""
     INSERT INTO flow_run (tenant_id, flow_id, name, auto_scheduled, scheduled_start_time, idempotency_key, state,
                           version, state_timestamp, state_start_time, start_time, end_time, heartbeat,
