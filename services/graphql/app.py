@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from graphql import print_schema
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -21,24 +21,19 @@ from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.contact import Pulse
 from server_core.db.session import Database
-from server_core.errors import InvalidInput, PayloadTooLarge, ServerError
 from server_core.metrics import PoolCollector
 from server_core.observe import server_version
 from server_core.wire import (
-    BEGINNING_BYTES,
     GATEWAY_SIGN,
     BodyLimits,
     GraphQLRequest,
     GraphQLResponse,
     GraphQLService,
     ServiceStatus,
-    errors_body,
-    forwarded_headers,
-    parse_body,
     schema_digest,
 )
 from services.graphql.context import RequestContext
-from services.graphql.errors import server_error_entry
+from services.graphql.door import Door
 from services.graphql.measured import MutationFigures, PlanCollector
 from services.graphql.operations import Operations
 from services.graphql.presence import Presence
@@ -118,20 +113,7 @@ def create_app(service: GraphQLService, settings: Settings | None = None) -> Sta
     settings = settings or getattr(service, "settings", None) or Settings()
     limits = BodyLimits(body=settings.graphql.body_limit_bytes, logs=settings.logs_max_payload_bytes)
 
-    async def endpoint(request: Request) -> Response:
-        try:
-            body = await _read_body(request, limits)
-            operations = parse_body(body, forwarded_headers(request.headers))
-            if not limits.fits(len(body), operations):
-                raise _too_large(limits.body)
-        except ServerError as error:
-            status = 413 if isinstance(error, PayloadTooLarge) else 400
-            return Response(errors_body(server_error_entry(error)), status, media_type="application/json")
-        if isinstance(operations, GraphQLRequest):
-            answer = await service.execute(operations)
-            return Response(answer.body, answer.status, media_type="application/json")
-        answers = [(await service.execute(operation)).body for operation in operations]
-        return Response(b"[" + b",".join(answers) + b"]", media_type="application/json")
+    door = Door(service, limits=limits)
 
     async def ready(_request: Request) -> Response:
         status = await service.status()
@@ -147,44 +129,17 @@ def create_app(service: GraphQLService, settings: Settings | None = None) -> Sta
 
     app = Starlette(
         routes=[
-            Route(settings.graphql.path, endpoint, methods=["POST"]),
+            Route(settings.graphql.path, door, methods=["POST"]),
             Route("/health", health),
             Route("/ready", ready),
         ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    app.state.direct = {settings.graphql.path: door}
     return app
 
 
 async def health(_request: Request) -> Response:
     """Answer that the process is up, and in which version."""
     return JSONResponse({"status": "ok", "version": server_version()})
-
-
-async def _read_body(request: Request, limits: BodyLimits) -> bytes:
-    """Read the body of a request.
-
-    Raises:
-        PayloadTooLarge: it is longer than its limit; the rest is not read.
-        InvalidInput: the client went away in the middle.
-    """
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limits.most:
-        raise _too_large(limits.body)
-    limit = None
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if limit is None and len(body) >= BEGINNING_BYTES:
-                limit = limits.at(bytes(body[:BEGINNING_BYTES]))
-            if len(body) > (limit or limits.body):
-                raise _too_large(limit or limits.body)
-    except ClientDisconnect as error:
-        raise InvalidInput("The request body is incomplete.") from error
-    return bytes(body)
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The request body is larger than {limit} bytes.")

@@ -1,9 +1,9 @@
 """GraphQL over HTTP as values: what a client's body asks (GraphQLRequest), what a service answers (GraphQLResponse).
 
 Every service parses bodies with the same rules (data-api.md §3.1): `variables` is an object, null or a string that
-holds JSON, as the 1.x client sends it. Numbers keep every
-digit (the standard library's json does, orjson does not beyond 64 bits). The gateway hands requests to a
-GraphQLService, in process or over HTTP, and subscriptions to a LiveService.
+holds JSON, as the 1.x client sends it. Integers keep every digit: the standard library's json sees to that, and orjson,
+which is several times faster, up to 64 bits. The gateway hands requests to a GraphQLService, in process or over HTTP,
+and subscriptions to a LiveService.
 """
 
 import hashlib
@@ -199,6 +199,11 @@ class LiveService(GraphQLService, Protocol):
         """
 
 
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
+"""So many digits in a row may be an integer beyond 64 bits, of which orjson makes a float."""
+
+
 def loads(text: str | bytes, *, exact: bool = False) -> Any:
     """Decode JSON, strictly: NaN and Infinity are not JSON.
 
@@ -209,6 +214,13 @@ def loads(text: str | bytes, *, exact: bool = False) -> Any:
         ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
+    if not exact:
+        try:
+            encoded = text.encode() if isinstance(text, str) else text
+            if _LONG_NUMBER not in encoded.translate(_DIGITS_AS_ZEROS):
+                return orjson.loads(encoded)
+        except ValueError:
+            pass  # or else what orjson does not read: halves of surrogate pairs, a byte order mark, UTF-16
     return json.loads(text, parse_constant=_refuse_constant, parse_float=Decimal if exact else None)
 
 

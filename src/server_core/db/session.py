@@ -5,12 +5,13 @@ commits. SQL is plain text with `$1` parameters: building statements with SQLAlc
 the statement itself (docs/architecture.md). SQLAlchemy describes the tables (server_core.models) and migrates them.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import asyncpg
 
@@ -18,6 +19,7 @@ from server_core.config import DatabaseSettings
 from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
 from server_core.db.route import STATEMENT_REFUSED, Route, look_up, refused_statement
+from server_core.db.warm import WarmPool, is_alive
 from server_core.errors import (
     ConstraintViolation,
     ForeignKeyViolation,
@@ -31,7 +33,8 @@ from server_core.errors import (
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+    Lent = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Connection = Lent | asyncpg.Connection[asyncpg.Record]
 Row = asyncpg.Record
 
 _LOST = (
@@ -70,6 +73,9 @@ UNREACHABLE = "The database cannot be reached; try again."
 
 TIMED_OUT = "Operation timed out"
 """The UI compares these words (actions.md §0.3)."""
+
+
+S = TypeVar("S", bound="ReadSession")
 
 
 class ReadSession:
@@ -131,7 +137,8 @@ class Database:
         self._dsn = plain_dsn(dsn)
         self.contact = Contact(logger)
         self._settings = settings or DatabaseSettings()
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: WarmPool | None = None
+        self._places = asyncio.Semaphore(self._settings.pool_size)
         self._route = Route()
 
     async def open(self) -> None:
@@ -141,7 +148,7 @@ class Database:
         search_path, whatever the role or the database says (db/route.py).
         """
         self._route = await look_up(self._dsn)
-        self._pool = await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             self._dsn,
             timeout=CONNECT_SECONDS,
             min_size=1,
@@ -152,6 +159,7 @@ class Database:
             reset=_keep,
             server_settings={**self._route.startup, "application_name": "prefect-server"},
         )
+        self._pool = WarmPool(pool)
 
     async def close(self) -> None:
         """Close the pool after the sessions in use are done."""
@@ -159,7 +167,7 @@ class Database:
             await self._pool.close()
             self._pool = None
 
-    def open_pool(self) -> "asyncpg.Pool[asyncpg.Record] | None":
+    def open_pool(self) -> WarmPool | None:
         """Return the pool, for its figures; None while it is not open."""
         return self._pool
 
@@ -172,20 +180,15 @@ class Database:
     ) -> None:
         await self.close()
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[ReadSession]:
+    def read(self) -> AbstractAsyncContextManager[ReadSession]:
         """Open a session for reading; each statement sees the latest commit.
 
         Raises:
             Unavailable: the database cannot be reached.
         """
         if self._route.local:
-            async with self.transaction() as session:
-                yield session
-            return
-        with _translated(self.contact):
-            async with self._acquired() as connection:
-                yield ReadSession(connection)
+            return self.transaction()
+        return _Autocommit(self, ReadSession, repeatable=True)
 
     @asynccontextmanager
     async def transaction(self, *, repeatable: bool = True) -> AsyncIterator[WriteSession]:
@@ -208,8 +211,7 @@ class Database:
                 yield WriteSession(connection)
                 attempt.may_commit_twice = not repeatable
 
-    @asynccontextmanager
-    async def autocommit(self, *, repeatable: bool = True) -> AsyncIterator[WriteSession]:
+    def autocommit(self, *, repeatable: bool = True) -> AbstractAsyncContextManager[WriteSession]:
         """Open a session whose every statement commits by itself: for verbs that are one statement.
 
         It saves the round trips of BEGIN and COMMIT on the paths that clients use most.
@@ -221,13 +223,8 @@ class Database:
             UniquenessViolation, ForeignKeyViolation, InvalidInput, Unavailable, OutcomeUnknown: as transaction does.
         """
         if self._route.local:
-            async with self.transaction(repeatable=repeatable) as session:
-                yield session
-            return
-        with _translated(self.contact) as attempt:
-            async with self._acquired() as connection:
-                attempt.may_commit_twice = not repeatable
-                yield WriteSession(connection)
+            return self.transaction(repeatable=repeatable)
+        return _Autocommit(self, WriteSession, repeatable=repeatable)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
@@ -236,47 +233,106 @@ class Database:
         Through a pooler it is a raw one too, and what is set outside a transaction is set for others.
         """
         with _translated(self.contact):
-            async with self._acquired() as connection:
+            async with self._lent() as connection:
                 try:
                     yield connection
                 finally:
                     if not connection.is_closed() and not self._route.pooled:
                         await connection.reset()
 
+    async def borrow(self) -> "Lent":
+        """Return a connection, which `give_back` takes back; called by sessions only.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        pool = self._pool
+        if pool is None:
+            raise Unavailable("The database is not open.")
+        await self._places.acquire()
+        try:
+            return await pool.borrow()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            # Whatever its reason is (a changed password, too many connections): nothing was begun.
+            self._places.release()
+            self.contact.lost(error)
+            raise Unavailable(UNREACHABLE) from error
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def give_back(self, connection: "Lent", error: BaseException | None) -> None:
+        """Take a connection back.
+
+        Args:
+            error: what its borrower met; then the pool sees whether it is still of use.
+        """
+        assert self._pool is not None  # noqa: S101 - it lent the connection
+        try:
+            if error is None and is_alive(connection):
+                self._pool.give_back(connection)
+            else:
+                await self._pool.give_up(connection)
+        finally:
+            self._places.release()
+
     @asynccontextmanager
-    async def _begun(self) -> AsyncIterator["Connection"]:
+    async def _begun(self) -> AsyncIterator["Lent"]:
         """Lend a connection in a transaction; if it was dead before anything was done in it, another one."""
         async with AsyncExitStack() as stack:
-            connection = await stack.enter_async_context(self._acquired())
+            connection = await stack.enter_async_context(self._lent())
             try:
                 await stack.enter_async_context(connection.transaction())
             except _DEAD:
                 # The pool may not have noticed yet: neither this connection nor others of its age may be lent again.
+                assert self._pool is not None  # noqa: S101 - it lent the connection
                 with suppress(asyncpg.InterfaceError):  # it has noticed, and taken the connection back
                     connection.terminate()
-                assert self._pool is not None  # noqa: S101 - it lent the connection
-                await self._pool.expire_connections()
+                await self._pool.forget()
             else:
                 yield connection
                 return
-        async with self._acquired() as connection, connection.transaction():
+        async with self._lent() as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator["Connection"]:
-        pool = self._pool
-        if pool is None:
-            raise Unavailable("The database is not open.")
-        try:
-            connection = await pool.acquire()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            # Whatever its reason is (a changed password, too many connections): nothing was begun.
-            self.contact.lost(error)
-            raise Unavailable(UNREACHABLE) from error
+    async def _lent(self) -> AsyncIterator["Lent"]:
+        connection = await self.borrow()
         try:
             yield connection
-        finally:
-            await pool.release(connection)
+        except BaseException as error:
+            await self.give_back(connection, error)
+            raise
+        await self.give_back(connection, None)
+
+
+class _Autocommit(AbstractAsyncContextManager[S]):
+    """The block of Database.autocommit. Written out, because a generator's context manager costs several times more.
+
+    Args:
+        database: lends the connection.
+        session: what kind of session the block is given.
+        repeatable: as of Database.transaction.
+    """
+
+    __slots__ = ("_connection", "_database", "_repeatable", "_session")
+
+    def __init__(self, database: Database, session: type[S], *, repeatable: bool) -> None:
+        self._database = database
+        self._session = session
+        self._repeatable = repeatable
+
+    async def __aenter__(self) -> S:
+        self._connection = await self._database.borrow()
+        return self._session(self._connection)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._database.give_back(self._connection, error)
+        attempt = _translated(self._database.contact)
+        attempt.may_commit_twice = not self._repeatable
+        attempt.__exit__(kind, error, trace)
 
 
 class _translated:  # noqa: N801 - reads as a statement

@@ -57,7 +57,7 @@ class WarmPool:
             connection = self._kept.pop()
             if len(self._kept) < self._unused:
                 self._unused = len(self._kept)
-            if _alive(connection):
+            if is_alive(connection):
                 return connection
             await self._pool.release(connection)
         return await self._pool.acquire()
@@ -78,9 +78,13 @@ class WarmPool:
     async def lost(self, connection: "Connection") -> None:
         """Close a connection that broke, and all of its age: they may be as dead, and not know it yet."""
         connection.terminate()
+        await self.forget()
+        await self._pool.release(connection)
+
+    async def forget(self) -> None:
+        """Lend no connection again that was made before now."""
         await self._pool.expire_connections()
         self._let_go(len(self._kept))
-        await self._pool.release(connection)
 
     async def close(self) -> None:
         """Close all connections after the statements in flight."""
@@ -108,7 +112,8 @@ class WarmPool:
             task.add_done_callback(self._leaving.discard)
 
 
-def _alive(connection: "Connection") -> bool:
+def is_alive(connection: "Connection") -> bool:
+    """Tell whether a connection is of use, as far as this side knows."""
     try:
         return not connection.is_closed()
     except asyncpg.InterfaceError:  # the pool noticed first, and has taken it back

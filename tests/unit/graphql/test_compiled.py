@@ -290,7 +290,8 @@ VARIABLES = [
 def test_variables_that_are_given_or_null_or_left_out(text: str, name: str, value: object) -> None:
     """A default, a null and nothing are three things, wherever in an argument the variable stands."""
     planning, plain = Operations(SCHEMA), Operations(SCHEMA, plan_cache=False)
-    for variables in ({name: value}, {name: None}, {}, {name: [value]}, {name: 1.5}, {name: {}}):
+    cases: list[dict[str, object]] = [{name: value}, {name: None}, {}, {name: [value]}, {name: 1.5}, {name: {}}]
+    for variables in cases:
         operation = Operation(query=text, variables=variables)
         assert answers(planning, operation) == answers(plain, operation), variables
     assert planning.documents.planned(text) is not None

@@ -1,0 +1,86 @@
+"""HTTP → operations for the action service and their answers → HTTP. What app serves at its GraphQL path.
+
+Plain ASGI, as the gateway's edge: requests come here straight, without going through a framework.
+"""
+
+from collections.abc import Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from server_core.errors import InvalidInput, PayloadTooLarge, ServerError
+from server_core.wire import BEGINNING_BYTES, BodyLimits, GraphQLRequest, GraphQLService, errors_body, parse_body
+from services.graphql.errors import server_error_entry
+
+_MEDIA = (b"content-type", b"application/json")
+
+
+class Door:
+    """Answers POST with one operation or a batch of them, one after the other (actions.md §0.1, §0.3).
+
+    Args:
+        service: answers operations.
+        limits: largest bodies.
+    """
+
+    def __init__(self, service: GraphQLService, *, limits: BodyLimits) -> None:
+        self._service = service
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        status, body = await self._answer(scope, receive)
+        headers = [(b"content-length", str(len(body)).encode()), _MEDIA]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        forwarded: dict[str, str] = {}
+        length = b""
+        for name, value in scope["headers"]:
+            if name.startswith(b"x-prefect"):
+                forwarded[name.decode("latin-1")] = value.decode("latin-1")
+            elif name == b"content-length":
+                length = value
+        try:
+            body = await self._received(receive, length)
+            operations = parse_body(body, forwarded)
+            if not self._limits.fits(len(body), operations):
+                raise self._too_large(self._limits.body)
+        except ServerError as error:
+            return 413 if isinstance(error, PayloadTooLarge) else 400, errors_body(server_error_entry(error))
+        if isinstance(operations, GraphQLRequest):
+            answer = await self._service.execute(operations)
+            return answer.status, answer.body
+        return 200, await self._batch(operations)
+
+    async def _batch(self, operations: Sequence[GraphQLRequest]) -> bytes:
+        answers = [(await self._service.execute(operation)).body for operation in operations]
+        return b"[" + b",".join(answers) + b"]"
+
+    async def _received(self, receive: Receive, length: bytes) -> bytes:
+        """Read the body.
+
+        Raises:
+            PayloadTooLarge: it is longer than its limit; the rest is not read.
+            InvalidInput: the client went away in the middle.
+        """
+        if length.isdigit() and int(length) > self._limits.most:
+            raise self._too_large(self._limits.body)
+        limit = None
+        pieces: list[bytes] = []
+        held = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidInput("The request body is incomplete.")
+            pieces.append(message.get("body", b""))
+            held += len(pieces[-1])
+            if limit is None and held >= BEGINNING_BYTES:
+                limit = self._limits.at(b"".join(pieces)[:BEGINNING_BYTES])
+            if held > (limit or self._limits.body):
+                raise self._too_large(limit or self._limits.body)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _too_large(self, limit: int) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
