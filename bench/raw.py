@@ -19,7 +19,7 @@ SQL: Final = {path.stem: path.read_text() for path in Path(__file__).with_name("
 CONNECTIONS: Final = 8
 _TIMES: Final = {"b": (1,), "c": (3,)}
 """Which parameters asyncpg wants as datetime."""
-_PREFIX: Final = b'{"data":'
+_FIELDS: Final = {"a": b"flow_run_by_pk", "b": b"flow_run", "c": b"flow_run", "d": b"log"}
 _JSON: Final = [(b"content-type", b"application/json")]
 
 Scope = Mapping[str, Any]
@@ -52,7 +52,7 @@ class Raw:
         assert self._pool is not None
         async with self._pool.acquire() as connection:
             found: bytes = await connection.fetchval(SQL[name], *values)
-        return _PREFIX + found + b"}"
+        return b'{"data":{"%b":%b}}' % (_FIELDS[name], found)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -1,19 +1,16 @@
-SELECT json_build_object('flow_run', (
-    SELECT coalesce(json_agg(r), '[]') FROM (
+SELECT coalesce(json_agg(r), '[]') FROM (
         SELECT run.id, run.name, run.state, run.start_time, run.end_time,
-            json_build_object('name', flow.name, 'project', json_build_object('name', project.name)) AS flow,
-            json_build_object('aggregate', json_build_object('count', counts.success)) AS success,
-            json_build_object('aggregate', json_build_object('count', counts.failed)) AS failed,
-            json_build_object('aggregate', json_build_object('count', counts.running)) AS running,
-            json_build_object('aggregate', json_build_object('count', counts.pending)) AS pending,
-            json_build_object('aggregate', json_build_object('count', counts.scheduled)) AS scheduled
+            (SELECT row_to_json(x) FROM (SELECT flow.name, (SELECT row_to_json(y) FROM (SELECT project.name FROM project WHERE project.id = flow.project_id) y) AS project FROM flow WHERE flow.id = run.flow_id) x) AS flow,
+            ('{"aggregate": {"count": ' || counts.success || '}}')::json AS success,
+            ('{"aggregate": {"count": ' || counts.failed || '}}')::json AS failed,
+            ('{"aggregate": {"count": ' || counts.running || '}}')::json AS running,
+            ('{"aggregate": {"count": ' || counts.pending || '}}')::json AS pending,
+            ('{"aggregate": {"count": ' || counts.scheduled || '}}')::json AS scheduled
         FROM (
             SELECT * FROM flow_run
             WHERE tenant_id = $1::uuid AND scheduled_start_time < $2::timestamptz
             ORDER BY scheduled_start_time DESC LIMIT $3::int
         ) AS run
-        JOIN flow ON flow.id = run.flow_id
-        JOIN project ON project.id = flow.project_id
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE state = 'Success') AS success,
                 count(*) FILTER (WHERE state = 'Failed') AS failed,
@@ -22,6 +19,4 @@ SELECT json_build_object('flow_run', (
                 count(*) FILTER (WHERE state = 'Scheduled') AS scheduled
             FROM task_run WHERE task_run.flow_run_id = run.id
         ) AS counts
-        ORDER BY run.scheduled_start_time DESC
     ) AS r
-))

@@ -25,6 +25,7 @@ from server_core.config import Settings
 from server_core.db.contact import Contact, Pulse
 from server_core.departure import Departed, Departure
 from server_core.graphql_ws.socket import Sockets
+from server_core.memory import resettle
 from server_core.metrics import Pool, PoolCollector
 from server_core.observe import server_version
 from server_core.wire import (
@@ -152,6 +153,7 @@ class DataService:
             schema = build_schema(track(read_catalog(rows[0][0]), metadata), mutations=self.writing is not None)
             self._digest = await asyncio.to_thread(lambda: schema_digest(print_schema(schema.graphql)))
             self._requests = Requests(schema, null_collapse=self._null_collapse, limits=self._limits)
+            resettle()
 
     async def stop(self) -> None:
         """End the subscriptions and close the pools after the requests in flight."""
@@ -183,7 +185,7 @@ class DataService:
         """
         note_variables(request.variables)
         try:
-            return GraphQLResponse(body=await self._answer(await self._prepare(request), departure))
+            return GraphQLResponse(body=await self._answer(await self.prepare(request), departure), plain=True)
         except Departed:
             raise
         except Exception as error:
@@ -196,14 +198,19 @@ class DataService:
             How to end it; or the answer of a request that was refused, or is a query or mutation.
         """
         try:
-            prepared = await self._prepare(request)
+            prepared = await self.prepare(request)
             if prepared.answer.reads is not None:
                 return self._hub.watch(prepared, watcher)
             return GraphQLResponse(body=await self._answer(prepared))
         except Exception as error:
             return _failure(error)
 
-    async def _prepare(self, request: GraphQLRequest) -> Prepared:
+    async def prepare(self, request: GraphQLRequest) -> Prepared:
+        """Return what is run for an operation.
+
+        Raises:
+            DataError: the operation is refused.
+        """
         if self._requests is None:
             raise ConnectionFailed
         if is_long(request):

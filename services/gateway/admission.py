@@ -65,8 +65,12 @@ class Admission:
             if not request.read_only:
                 call.response = await service.execute(request)
                 return call.response
-            async with self._gates[owner].place(urgent=_is_urgent(headers)):
+            gate = self._gates[owner]
+            await gate.enter(_is_urgent(headers))
+            try:
                 response = call.response = await service.execute(request)
+            finally:
+                gate.leave()
             if response.status == 503 and Unavailable.code.encode() in response.body:
                 raise Overloaded(f"The {owner} service is busy; try again in a few seconds.")
             return response

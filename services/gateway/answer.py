@@ -39,7 +39,7 @@ class Answer:
 def is_plain(response: GraphQLResponse) -> bool:
     """Tell, without parsing it, that a response holds data and no errors and can go to the client as it is."""
     body = response.body
-    return response.status == 200 and body.startswith(b'{"data":{') and b'"errors"' not in body
+    return response.plain or (response.status == 200 and body.startswith(b'{"data":{') and b'"errors"' not in body)
 
 
 def failed(fields: Sequence[RootField], message: str, code: str) -> Answer:

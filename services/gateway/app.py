@@ -189,11 +189,14 @@ class Gateway:
             Departed: the client of a query left.
         """
         note_variables(request.variables)
-        documents, introspector = await self._schemas.current()
-        plan = await self._plan(documents, request)
+        documents, introspector = self._schemas.known or await self._schemas.current()
+        plan = documents.known(request.query, request.operation_name) or await self._plan(documents, request)
         if reading and not plan.reads:
             raise Refusal.plain("GET supports only queries.", status=405, headers=[("allow", "POST")])
-        await _check(plan, request)
+        if request.raw is not None and len(request.raw) > _LONG_BODY:
+            await asyncio.to_thread(plan.check, request.variables)
+        else:
+            plan.check(request.variables)
         if plan.kind is OperationType.SUBSCRIPTION or not plan.steps:
             return _nothing(plan)
         if departure is None or not plan.reads:
@@ -234,17 +237,14 @@ class Gateway:
             Refusal: nothing was executed.
         """
         documents, _ = await self._schemas.current()
-        plan = await self._plan(documents, request)
+        plan = documents.known(request.query, request.operation_name) or await self._plan(documents, request)
         if plan.kind is not OperationType.SUBSCRIPTION:
             return await self.answer(request)
-        await _check(plan, request)
+        plan.check(request.variables)
         (step,) = plan.steps  # validation saw to it that there is one root field
         return await follow(self._live, step, _used(step, request), watcher)
 
     async def _plan(self, documents: Documents, request: GraphQLRequest) -> Plan:
-        known = documents.known(request.query, request.operation_name)
-        if known is not None:
-            return known
         if len(request.query) > _LONG_DOCUMENT:
             return await asyncio.to_thread(documents.plan, request.query, request.operation_name)
         return documents.plan(request.query, request.operation_name)
@@ -331,14 +331,6 @@ class Gateway:
             values={key: value for each in answers for key, value in each.values.items()},
             errors={key: error for each in answers for key, error in each.errors.items()},
         )
-
-
-async def _check(plan: Plan, request: GraphQLRequest) -> None:
-    """Check the values of variables; see variables.check."""
-    if request.raw is not None and len(request.raw) > _LONG_BODY:
-        await asyncio.to_thread(plan.check, request.variables)
-    else:
-        plan.check(request.variables)
 
 
 def _used(step: Step, request: GraphQLRequest) -> dict[str, object]:

@@ -145,16 +145,9 @@ def _member(document: object, headers: Mapping[str, str], raw: bytes | None) -> 
     if isinstance(document, dict) and not document.get("query") and _asks_for_persisted(document):
         return Refusal.plain("PersistedQueryNotSupported", code="PERSISTED_QUERY_NOT_SUPPORTED", status=200)
     try:
-        request = parse_request(document, headers)
+        return parse_request(document, headers, raw=raw)
     except InvalidInput as error:
         return Refusal.plain(error.message)
-    return GraphQLRequest(
-        query=request.query,
-        variables=request.variables,
-        operation_name=request.operation_name,
-        headers=headers,
-        raw=raw,
-    )
 
 
 def _asks_for_persisted(document: Mapping[str, object]) -> bool:

@@ -24,6 +24,7 @@ class UpstreamMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls: dict[tuple[Owner, str], Histogram] = {}
         self._seconds = Histogram(
             "prefect_server_upstream_duration_seconds",
             "How long calls of upstreams took, with the wait for their turn, by outcome.",
@@ -34,7 +35,14 @@ class UpstreamMetrics:
 
     def call(self, owner: Owner) -> "Call":
         """Return what measures one call, to be entered with `with`."""
-        return Call(self._seconds, owner)
+        return Call(self, owner)
+
+    def observe(self, owner: Owner, outcome: str, seconds: float) -> None:
+        """Count a call."""
+        histogram = self._calls.get((owner, outcome))
+        if histogram is None:  # looking it up takes longer than counting
+            histogram = self._calls[owner, outcome] = self._seconds.labels(owner, outcome)
+        histogram.observe(seconds)
 
 
 class Call:
@@ -44,10 +52,10 @@ class Call:
     `failed` for what else was raised.
     """
 
-    __slots__ = ("_began", "_owner", "_seconds", "response")
+    __slots__ = ("_began", "_metrics", "_owner", "response")
 
-    def __init__(self, seconds: Histogram, owner: Owner) -> None:
-        self._seconds = seconds
+    def __init__(self, metrics: UpstreamMetrics, owner: Owner) -> None:
+        self._metrics = metrics
         self._owner = owner
         self._began = 0.0
         self.response: GraphQLResponse | None = None
@@ -59,7 +67,7 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._seconds.labels(self._owner, self._outcome(error)).observe(perf_counter() - self._began)
+        self._metrics.observe(self._owner, self._outcome(error), perf_counter() - self._began)
 
     def _outcome(self, error: BaseException | None) -> str:
         if isinstance(error, Overloaded):

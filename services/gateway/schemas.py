@@ -14,6 +14,7 @@ from graphql import get_introspection_query
 
 from server_core.documents.memory import Stats
 from server_core.errors import Unavailable
+from server_core.memory import resettle
 from server_core.wire import GraphQLRequest, GraphQLService
 from services.gateway.document import Documents
 from services.gateway.introspection import Introspector
@@ -72,6 +73,11 @@ class Schemas:
         documents = self._current[0]
         return documents.stats, len(documents)
 
+    @property
+    def known(self) -> tuple[Documents, Introspector] | None:
+        """What the schema is good for; None while it is not known."""
+        return self._current
+
     async def current(self) -> tuple[Documents, Introspector]:
         """Return what the schema is good for: planning documents, and answering questions about itself.
 
@@ -126,6 +132,7 @@ class Schemas:
         stitched = await asyncio.to_thread(stitch, data, actions)
         self._current = self._documents(stitched), Introspector(stitched.schema)
         self._digests = {owner: status.schema for owner, status in zip(owners, statuses, strict=True) if status.schema}
+        resettle()
         _log.info("The schema was learned anew." if self._known.is_set() else "The schema is ready.")
         self._known.set()
 

@@ -110,10 +110,17 @@ class GraphQLRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphQLResponse:
-    """The answer to one operation: an HTTP status and the JSON body, complete with `data` and, if any, `errors`."""
+    """The answer to one operation.
+
+    Attributes:
+        body: JSON, complete with `data` and, if any, `errors`.
+        status: of HTTP.
+        plain: whether it is known to hold data and no errors.
+    """
 
     body: bytes
     status: int = 200
+    plain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,11 +228,20 @@ def loads(text: str | bytes, *, exact: bool = False) -> Any:
                 return orjson.loads(encoded)
         except ValueError:
             pass  # or else what orjson does not read: halves of surrogate pairs, a byte order mark, UTF-16
-    return json.loads(text, parse_constant=_refuse_constant, parse_float=Decimal if exact else None)
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    elif text.startswith("\ufeff"):
+        raise ValueError("JSON does not begin with a byte order mark")
+    return (_EXACT if exact else _ROUNDED).decode(text)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_EXACT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=Decimal)
+_ROUNDED = json.JSONDecoder(parse_constant=_refuse_constant)
+"""Made once: that takes longer than reading a request."""
 
 
 def parse_body(
@@ -252,8 +268,13 @@ def parse_body(
     return parse_request(document, headers, exact=exact)
 
 
-def parse_request(document: object, headers: Mapping[str, str] = NO_HEADERS, *, exact: bool = False) -> GraphQLRequest:
+def parse_request(
+    document: object, headers: Mapping[str, str] = NO_HEADERS, *, exact: bool = False, raw: bytes | None = None
+) -> GraphQLRequest:
     """Read one decoded operation object; see parse_body.
+
+    Args:
+        raw: the body, if the object is all of it.
 
     Raises:
         InvalidInput: it is not an object or a member has a wrong type.
@@ -271,6 +292,7 @@ def parse_request(document: object, headers: Mapping[str, str] = NO_HEADERS, *, 
         variables=parse_variables(document.get("variables"), exact=exact),
         operation_name=operation_name or None,
         headers=headers,
+        raw=raw,
     )
 
 

@@ -4,6 +4,7 @@ A fragment is built from templates that stand in this room's source, quoted name
 a string from a request into its text.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,9 @@ _OTHERWISE_SHORT: Final = frozenset({"bit", "char"})
 """Types whose bare name is, in SQL, the type of length one."""
 
 
+_JSON_OF_NAMES: Final = re.compile(r'[{}":,A-Za-z0-9_]*')
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """A piece of SQL: texts and values in turn."""
@@ -29,21 +33,23 @@ class Fragment:
         return Fragment(self.parts + other.parts)
 
     def render(self) -> tuple[str, tuple[Source, ...]]:
-        """Return the text with `$1`, `$2` … and the source of each, a variable used twice being one parameter."""
+        """Return the text with `$1`, `$2` … and the source of each.
+
+        A variable used twice is one parameter, and so is a literal that the statement needs in two places.
+        """
         sources: list[Source] = []
-        numbers: dict[tuple[Source, bool], int] = {}
+        numbers: dict[tuple[Source | int, bool], int] = {}
         texts: list[str] = []
         for part in self.parts:
             if isinstance(part, str):
                 texts.append(part)
                 continue
-            key = (part.source, part.many)
+            key = (part.source if _shared(part.source) else id(part.source), part.many)
             number = numbers.get(key)
             if number is None:
                 sources.append(part.source)
                 number = len(sources)
-                if _shared(part.source):
-                    numbers[key] = number
+                numbers[key] = number
             texts.append(_cast(number, part))
         return "".join(texts), tuple(sources)
 
@@ -92,6 +98,13 @@ def word(name: str) -> Fragment:
     if not name.isidentifier():
         raise ValueError(f"not a name: {name!r}")
     return Fragment((f"'{name}'::text",))
+
+
+def word_json(text: str) -> Fragment:
+    """Return a piece of JSON that consists of names, as an SQL string."""
+    if not _JSON_OF_NAMES.fullmatch(text):
+        raise ValueError(f"not JSON of names: {text!r}")
+    return Fragment((f"'{text}'",))
 
 
 def value(given: Value) -> Fragment:

@@ -1,8 +1,8 @@
 """Counts of the same rows under different filters → one scan for all of them. Used by queries and statement.
 
 A dashboard asks for the runs in each of seventeen states: as subqueries that would be seventeen scans. What all filters
-have in common limits the scan, together with the OR of the rest (so that an index on the rest still serves); each count
-then takes its own rest as FILTER.
+have in common limits the scan, together with the OR of the rest (so that an index on the rest still serves), unless
+they are many kinds of related rows; each count then takes its own rest as FILTER.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,11 +29,14 @@ from services.data.plan.tree import (
 from services.data.plan.values import Variable
 from services.data.sql.aliases import Aliases
 from services.data.sql.conditions import condition_sql
-from services.data.sql.fragment import Fragment, identifier, sql, word
+from services.data.sql.fragment import Fragment, identifier, sql
 from services.data.sql.rows import select_sql, windowed
-from services.data.sql.sums import Sums, object_sql
+from services.data.sql.sums import Sums
 
 _FEWEST: Final = 2
+_FEW: Final = 3
+"""Who counts the related rows of more kinds than this counts most of them: looking for each kind costs more than it
+saves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +68,9 @@ def _scan(queries: Mapping[str, AggregateQuery], outer: str, aliases: Aliases) -
         rest = _rest(query, common)
         rests.append(rest)
         sums.filtered(None if rest == TRUE else condition_sql(rest, row, aliases))
-        objects[alias] = object_sql(
-            [
-                (field.alias, sums.totals(field) if isinstance(field, Totals) else word(field.name))
-                for field in query.fields
-                if isinstance(field, Totals | Typename)
-            ]
-        )
-    any_of = () if TRUE in rests else (Or(items=tuple(rests)),)
+        objects[alias] = sums.counts([field for field in query.fields if isinstance(field, Totals | Typename)])
+    whole = TRUE in rests or (outer and len(rests) > _FEW)
+    any_of = () if whole else (Or(items=tuple(rests)),)
     rows = replace(next(iter(queries.values())).rows, where=And(items=(*common, *any_of)))
     return Scan(
         relation=sql(

@@ -1,10 +1,14 @@
 """Aggregates over one set of rows → the columns that compute them, and the JSON object made of those columns."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from services.data.plan.tree import Cell, Count, Group, Totals, Typename
-from services.data.sql.fragment import EMPTY, Fragment, column, identifier, join, sql, word
+from services.data.sql.fragment import EMPTY, Fragment, column, identifier, join, sql, word, word_json
 from services.data.sql.rows import aggregate_sql
+
+JsonText = tuple[str | Fragment, ...]
+"""JSON, written out but for the numbers in it."""
 
 _MOST_MEMBERS: Final = 50
 """Functions take a hundred arguments, and a member is two."""
@@ -43,7 +47,24 @@ class Sums:
 
     def totals(self, totals: Totals) -> Fragment:
         """Return the object `aggregate`."""
+        if all(isinstance(field, Typename | Count) for field in totals.fields):
+            return json_text(self._counts(totals))
         return object_sql([(field.alias, self._total(field)) for field in totals.fields])
+
+    def counts(self, fields: Sequence[Typename | Totals]) -> Fragment:
+        """Return an object of such objects, all of whose members are counts."""
+        return json_text(_members([(field.alias, self._counts(field)) for field in fields]))
+
+    def _counts(self, field: Typename | Totals | Count | Group) -> "JsonText":
+        match field:
+            case Typename(name=name):
+                return (f'"{name}"',)
+            case Totals(fields=fields):
+                return _members([(each.alias, self._counts(each)) for each in fields])
+            case Count():
+                return (self._column(self._count(field)),)
+            case Group():
+                raise TypeError(f"not a count: {field}")
 
     def _total(self, field: Typename | Count | Group) -> Fragment:
         match field:
@@ -83,6 +104,28 @@ def object_sql(members: list[tuple[str, Fragment]]) -> Fragment:
         return sql("(SELECT row_to_json(r.*) FROM (SELECT {columns}) r)", columns=columns)
     pairs = [sql("{key}, {value}", key=word(alias), value=expression) for alias, expression in members]
     return sql("json_build_object({pairs})", pairs=join(", ", pairs))
+
+
+def json_text(parts: JsonText) -> Fragment:
+    """Return JSON that is put together as text: a fifth of the cost of calls that make objects."""
+    texts = [word_json(part) if isinstance(part, str) else part for part in _joined(parts)]
+    return sql("({text})::json", text=join(" || ", texts))
+
+
+def _members(members: Sequence[tuple[str, JsonText]]) -> JsonText:
+    inner = [part for alias, value in members for part in (f',"{alias}":', *value)]
+    return ("{", *([str(inner[0])[1:], *inner[1:]] if inner else []), "}")
+
+
+def _joined(parts: JsonText) -> list[str | Fragment]:
+    """Put neighbouring texts together."""
+    found: list[str | Fragment] = []
+    for part in parts:
+        if found and isinstance(part, str) and isinstance(found[-1], str):
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
 
 
 def named(alias: str, expression: Fragment) -> Fragment:

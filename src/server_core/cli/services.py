@@ -17,6 +17,7 @@ from server_core.cli.readiness import database_url, wait_for_schema
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.errors import ConfigError
+from server_core.memory import settle
 from server_core.observe import configure_logging
 from server_core.tls import Certificate
 
@@ -101,6 +102,7 @@ async def _run_http(lifetime: Lifetime, settings: Settings, name: str, exit_with
         async with lifespan(app):
             if reload := getattr(app.state, "reload", None):
                 lifetime.on_hangup(reload)
+            settle()
             doorway.open(app)
             url = front_url(settings.gateway, sockets) if front else url_of(sockets)
             typer.echo(f"prefect-server {name} is ready at {url}")

@@ -17,6 +17,7 @@ from server_core.cli.readiness import prepare, with_database
 from server_core.config import Settings
 from server_core.config_loader import load_settings
 from server_core.db.dsn import redacted
+from server_core.memory import settle
 from server_core.observe import configure_logging
 from server_core.tls import Certificate
 
@@ -85,6 +86,7 @@ async def _start(
         async with lifespan(app):
             await lifetime.unless_stopped(until_it_answers(app))
             await loops.start()
+            settle()
             doorway.open(app)
             typer.echo(banner(front_url(settings.gateway, sockets), place))
             await asyncio.gather(served, _stop_with(lifetime, loops.stop))

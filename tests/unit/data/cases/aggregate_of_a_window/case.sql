@@ -1,7 +1,7 @@
 SELECT (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
+    SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate"
     FROM (
       SELECT count(*) AS "a1"
       FROM (
@@ -16,7 +16,7 @@ SELECT (
 ), (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
+    SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate"
     FROM (
       SELECT count(*) AS "a1"
       FROM (

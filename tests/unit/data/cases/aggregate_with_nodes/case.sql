@@ -4,7 +4,7 @@ WITH "t1" AS (
   ORDER BY "t1"."name" DESC
 ) SELECT row_to_json(r.*)
 FROM (
-  SELECT json_build_object('count'::text, "s"."a1") AS "aggregate", (
+  SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate", (
     SELECT coalesce(json_agg(r.*), '[]')
     FROM (
       SELECT "t1"."id" AS "id", (
@@ -17,7 +17,7 @@ FROM (
       ) AS "project", (
         SELECT row_to_json(r.*)
         FROM (
-          SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
+          SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate"
           FROM (
             SELECT count(*) AS "a1"
             FROM "public"."task" AS "t3"

@@ -1,7 +1,7 @@
-SELECT json_build_object('aggregate'::text, json_build_object('count'::text, "t2"."a1")), json_build_object('aggregate'::text, json_build_object('count'::text, "t2"."a2", '__typename'::text, 'flow_run_aggregate_fields'::text), '__typename'::text, 'flow_run_aggregate'::text), (
+SELECT ('{"aggregate":{"count":' || "t2"."a1" || '}}')::json, ('{"aggregate":{"count":' || "t2"."a2" || ',"__typename":"flow_run_aggregate_fields"},"__typename":"flow_run_aggregate"}')::json, (
   SELECT row_to_json(r.*)
   FROM (
-    SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
+    SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate"
     FROM (
       SELECT count(*) AS "a1"
       FROM "public"."flow_run" AS "t4"
@@ -29,12 +29,10 @@ FROM (
     SELECT 1
     FROM "public"."flow" AS "t3"
     WHERE "t3"."id" = "t1"."flow_id" AND "t3"."project_id" = ($4::text)::uuid
-  ) AND "t1"."scheduled_start_time" >= ($5::text)::timestamptz AND ("t1"."state" = $6::text OR "t1"."state" = $7::text)
+  ) AND "t1"."scheduled_start_time" >= ($5::text)::timestamptz AND ("t1"."state" = $2::text OR "t1"."state" = $3::text)
 ) AS "t2"
 -- $1 = "x"
 -- $2 = "Success"
 -- $3 = "Failed"
 -- $4 = "00000000-0000-4000-8000-000000000001"
 -- $5 = "2020-01-01"
--- $6 = "Success"
--- $7 = "Failed"

@@ -3,7 +3,7 @@ FROM (
   SELECT "t1"."name" AS "name", (
     SELECT row_to_json(r.*)
     FROM (
-      SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
+      SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate"
       FROM (
         SELECT count(*) AS "a1"
         FROM "public"."flow" AS "t2"
@@ -13,7 +13,7 @@ FROM (
   ) AS "active", (
     SELECT row_to_json(r.*)
     FROM (
-      SELECT json_build_object('count'::text, "s"."a1") AS "aggregate"
+      SELECT ('{"count":' || "s"."a1" || '}')::json AS "aggregate"
       FROM (
         SELECT count(*) AS "a1"
         FROM (

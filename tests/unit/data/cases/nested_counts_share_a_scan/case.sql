@@ -7,7 +7,7 @@ FROM (
       FROM "public"."flow" AS "t4"
       WHERE "t4"."id" = "t1"."flow_id"
     ) r
-  ) AS "flow", json_build_object('aggregate'::text, json_build_object('count'::text, "t3"."a1", 'named'::text, "t3"."a2")) AS "all", json_build_object('aggregate'::text, json_build_object('count'::text, "t3"."a3")) AS "Success"
+  ) AS "flow", ('{"aggregate":{"count":' || "t3"."a1" || ',"named":' || "t3"."a2" || '}}')::json AS "all", ('{"aggregate":{"count":' || "t3"."a3" || '}}')::json AS "Success"
   FROM (
     SELECT "t1".*
     FROM "public"."flow_run" AS "t1"
