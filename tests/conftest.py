@@ -9,6 +9,7 @@ All are made on first use: a run of unit tests starts no Postgres.
 """
 
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
 from tests.support.cluster import Cluster, Folder, connected, disconnect, empty
+from tests.support.settings import PLAN_CACHE
 from tests.support.whole_server import TOPOLOGIES
 
 TIERS = ("unit", "service", "integration")
@@ -35,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the server of the integration tests so, and only so; by default it is one process, and a few tests"
         " are repeated with the others",
     )
+    parser.addoption(
+        "--plan-cache",
+        choices=("on", "off"),
+        default="on",
+        help="off: the services plan each request anew; the answers must be the same",
+    )
     parser.addoption("--fuzz", type=int, default=200, help="how many requests and documents to invent")
     parser.addoption("--fuzz-seed", help="what they follow from, to repeat a run; a new one by default")
     parser.addoption(
@@ -47,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Make the run's folder in the controller; a worker is told of it."""
+    os.environ[PLAN_CACHE] = config.getoption("--plan-cache")
     given = getattr(config, "workerinput", {}).get("folder")
     if given is not None:
         config.stash[FOLDER] = Folder(Path(given))

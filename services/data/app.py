@@ -24,6 +24,8 @@ from server_core.activity import note_variables
 from server_core.config import Settings
 from server_core.db.contact import Contact, Pulse
 from server_core.departure import Departed, Departure
+from server_core.documents.measured import PlanCollector
+from server_core.documents.memory import Stats
 from server_core.graphql_ws.socket import Sockets
 from server_core.memory import resettle
 from server_core.metrics import Pool, PoolCollector
@@ -38,6 +40,7 @@ from server_core.wire import (
     errors_body,
     schema_digest,
 )
+from services.data.answer import Prepared
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
@@ -48,7 +51,7 @@ from services.data.limits import Limits
 from services.data.live.hub import Hub
 from services.data.live.listener import Listener
 from services.data.reload import reload_endpoint, reload_logged
-from services.data.request import Prepared, Requests, is_long
+from services.data.request import Requests, is_long
 from services.data.schema.build import build_schema
 from services.data.write import Writer
 
@@ -77,6 +80,7 @@ class DataService:
     ) -> None:
         self._metadata = metadata
         self._null_collapse = settings.data.null_collapse
+        self._remember = settings.data.plan_cache
         self._limits = Limits(
             depth=settings.data.depth_limit,
             nodes=settings.data.node_limit,
@@ -113,7 +117,9 @@ class DataService:
         pools: dict[str, Callable[[], Pool | None]] = {"data": self.postgres.open_pool}
         if self.writing is not None:
             pools["data mutations"] = self.writing.open_pool
-        PoolCollector(pools, registry or CollectorRegistry())
+        registry = registry or CollectorRegistry()
+        PoolCollector(pools, registry)
+        PlanCollector(registry, service="data", plans=self.plans)
         self.sockets = Sockets(self, settings.live, exact=True)
         self._requests: Requests | None = None
         self._hub = Hub(
@@ -152,7 +158,9 @@ class DataService:
             rows = await self.postgres.run(INTROSPECTION)
             schema = build_schema(track(read_catalog(rows[0][0]), metadata), mutations=self.writing is not None)
             self._digest = await asyncio.to_thread(lambda: schema_digest(print_schema(schema.graphql)))
-            self._requests = Requests(schema, null_collapse=self._null_collapse, limits=self._limits)
+            self._requests = Requests(
+                schema, null_collapse=self._null_collapse, limits=self._limits, remember=self._remember
+            )
             resettle()
 
     async def stop(self) -> None:
@@ -167,6 +175,10 @@ class DataService:
         await self.postgres.stop()
         await self._pulse.stop()
         self._requests = None
+
+    def plans(self) -> tuple[Stats, int] | None:
+        """Return how useful the remembered plans are, and how many there are; None while no schema is known."""
+        return None if self._requests is None else (self._requests.stats, len(self._requests))
 
     async def status(self) -> ServiceStatus:
         """Tell whether the schema is known and the database answers."""
@@ -213,9 +225,11 @@ class DataService:
         """
         if self._requests is None:
             raise ConnectionFailed
-        if is_long(request):
-            return await asyncio.to_thread(self._requests.prepare, request)
-        return self._requests.prepare(request)
+        requests = self._requests
+        prepared = requests.recall(request)
+        if prepared is not None:
+            return prepared
+        return await asyncio.to_thread(requests.plan, request) if is_long(request) else requests.plan(request)
 
     async def _answer(self, prepared: Prepared, departure: Departure | None = None) -> bytes:
         if prepared.answer.reads is not None:

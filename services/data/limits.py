@@ -12,6 +12,7 @@ from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpr
 from graphql import SelectionSetNode as SelectionSet
 
 from server_core.documents.limits import excess
+from server_core.shape import Shape
 from services.data.errors import ValidationFailed
 
 _INTROSPECTION: Final = frozenset({"__schema", "__type"})
@@ -45,6 +46,13 @@ class Limits:
         # Few documents are long enough to need counting: a character takes at most four bytes.
         if len(text) * 4 > self.document and len(text.encode(errors="replace")) > self.document:
             raise ValidationFailed(f"the query is longer than {self.document} bytes", path="$.query")
+
+    def surely_hold(self, shape: Shape) -> bool:
+        """Tell whether a document is short enough, one of its shape being so; False if only reading it can tell."""
+        size = len(shape.text)
+        return (size * 4 <= self.document or len(shape.text.encode(errors="replace")) <= self.document) and (
+            size <= self.tokens or shape.most_tokens <= self.tokens
+        )
 
     def check_selections(self, document: DocumentNode) -> None:
         """Check every operation of a document that is parsed, but may not be valid.

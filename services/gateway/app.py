@@ -29,6 +29,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from server_core.activity import note_variables
 from server_core.config import Settings
 from server_core.departure import Departure
+from server_core.documents.measured import PlanCollector
 from server_core.errors import Overloaded, ServerError, Unavailable
 from server_core.graphql_ws.socket import Sockets
 from server_core.metrics import Endpoint
@@ -47,7 +48,7 @@ from services.gateway.answer import Answer, failed, is_plain, read, without_invi
 from services.gateway.document import Documents, Plan
 from services.gateway.edge import Edge
 from services.gateway.introspection import Introspector
-from services.gateway.measured import GatewayCollector, UpstreamMetrics
+from services.gateway.measured import UpstreamMetrics, WaitingCollector
 from services.gateway.merge import merge
 from services.gateway.proxy import BehindProxy
 from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
@@ -107,6 +108,7 @@ def create_app(
             token_limit=settings.gateway.token_limit,
             alias_limit=settings.gateway.alias_limit,
             introspection=settings.gateway.introspection,
+            remember=settings.gateway.plan_cache,
         ),
         retry_seconds=retry_seconds,
         patience_seconds=patience_seconds,
@@ -115,7 +117,8 @@ def create_app(
     watch = Watch(services, on_schemas=schemas.notice, look_seconds=look_seconds, touch_seconds=touch_seconds)
     registry = registry or CollectorRegistry()
     admission = Admission(settings.gateway, UpstreamMetrics(registry))
-    GatewayCollector(registry, waiting=admission.waiting, plans=schemas.plans)
+    WaitingCollector(registry, waiting=admission.waiting)
+    PlanCollector(registry, service="gateway", plans=schemas.plans)
     gateway = Gateway(services, schemas, watch, admission, live=data)
     sockets = Sockets(Operations(gateway), settings.live)
 

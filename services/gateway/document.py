@@ -165,6 +165,8 @@ class Documents:
         token_limit: most tokens of a document, and most comments.
         alias_limit: most aliases of a document.
         introspection: whether documents may ask for `__schema` and `__type`.
+        remember: whether plans are remembered at all.
+        stats: how often plans were recalled, by text or by shape.
     """
 
     stitched: StitchedSchema
@@ -172,6 +174,8 @@ class Documents:
     token_limit: int = TOKEN_LIMIT
     alias_limit: int = ALIAS_LIMIT
     introspection: bool = True
+    remember: bool = True
+    stats: Stats = field(default_factory=Stats)
     _texts: BoundedCache[tuple[str, str | None], Plan] = field(
         default_factory=lambda: BoundedCache(entries=_PLANS, weight=_PLANNED_CHARACTERS, heaviest=_LONGEST_PLANNED)
     )
@@ -179,18 +183,13 @@ class Documents:
         default_factory=lambda: ShapeMemory(entries=_PLANS, characters=_PLANNED_CHARACTERS, longest=_LONGEST_PLANNED)
     )
 
-    @property
-    def stats(self) -> Stats:
-        """How often plans were recalled, by text or by shape."""
-        return self._shapes.stats
-
     def __len__(self) -> int:
         """How many plans are remembered."""
         return len(self._texts) + len(self._shapes)
 
     def known(self, text: str, operation_name: str | None) -> Plan | None:
         """Return the plan of a short text if this text, or one of its shape, was planned before."""
-        return None if len(text) > _LONG else self._recalled(text, operation_name, cut(text))
+        return None if len(text) > _LONG else self._recalled(text, operation_name)
 
     def plan(self, text: str, operation_name: str | None) -> Plan:
         """Parse, validate and split a document, or recall what came of it.
@@ -202,12 +201,8 @@ class Documents:
         Raises:
             Refusal: syntax, validation or depth error, or no such operation; status 400 (data-api.md §3.3).
         """
-        shape = cut(text)
-        plan = self._recalled(text, operation_name, shape)
-        if plan is None:
-            self.stats.misses += 1
-            plan = self._planned(text, operation_name, shape)
-        return plan
+        plan = self._recalled(text, operation_name)
+        return self._planned(text, operation_name) if plan is None else plan
 
     def separate(self, text: str, operation_name: str | None, step: Step) -> tuple[Step, ...]:
         """Divide a step of a planned document further: one step per key of the answer."""
@@ -215,17 +210,26 @@ class Documents:
         operation, fragments = _selected(document, operation_name), _fragments(document)
         return tuple(narrow(operation, fragments, [each]) for each in step.fields)
 
-    def _recalled(self, text: str, operation_name: str | None, shape: Shape | None) -> Plan | None:
-        if shape is not None and shape.literals:
-            outline = self._shapes.get(shape, operation_name)
-            if outline is not None and (len(text) <= self.token_limit or shape.most_tokens <= self.token_limit):
-                return Plan(outline, text, shape)
+    def _recalled(self, text: str, operation_name: str | None) -> Plan | None:
         plan = self._texts.get((text, operation_name))
         if plan is not None:
             self.stats.hits += 1
-        return plan
+            return plan
+        shape = cut(text) if self.remember else None
+        if shape is None or not shape.literals:
+            return None
+        outline = self._shapes.get(shape, operation_name)
+        if outline is None or (len(text) > self.token_limit and shape.most_tokens > self.token_limit):
+            return None
+        self.stats.hits += 1
+        return Plan(outline, text, shape)
 
-    def _planned(self, text: str, operation_name: str | None, shape: Shape | None) -> Plan:
+    def _planned(self, text: str, operation_name: str | None) -> Plan:
+        shape = cut(text) if self.remember else None
+        if shape is not None and shape.literals and self._shapes.knows(shape, operation_name):
+            self.stats.unfit += 1
+        else:
+            self.stats.misses += 1
         document = self._valid(text)
         operation = _selected(document, operation_name)
         if opened_size(operation, _fragments(document)) > OPENED_LIMIT:
@@ -234,7 +238,8 @@ class Documents:
         slots = learn(self.stitched.schema, document, shape) if shape is not None and shape.literals else None
         if shape is None or slots is None:
             plan = Plan(self._outline(document, operation_name, text, None, None), text, None)
-            self._texts.put((text, operation_name), plan, len(text))
+            if self.remember:
+                self._texts.put((text, operation_name), plan, len(text))
             return plan
         outline = self._outline(document, operation_name, text, shape, slots)
         self._shapes.put(shape, slots, outline, operation_name)

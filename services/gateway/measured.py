@@ -1,14 +1,13 @@
-"""Calls of upstreams, waiting queries and remembered plans → figures. Made by app where somebody reads them."""
+"""Calls of upstreams and waiting queries → figures. Made by app where somebody reads them."""
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from types import TracebackType
 
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server_core.documents.memory import Stats
 from server_core.errors import Overloaded, Unavailable
 from server_core.wire import GraphQLResponse
 from services.gateway.stitch import Owner
@@ -81,24 +80,16 @@ class Call:
         return "errors" if self.response.body.startswith(b'{"errors"') else "ok"
 
 
-class GatewayCollector(Collector):
-    """Shows what waits and what is remembered.
+class WaitingCollector(Collector):
+    """Shows what waits.
 
     Args:
         registry: where it is shown.
         waiting: returns how many queries wait for their turn at an upstream.
-        plans: returns how useful the remembered plans are, and how many there are; None before the schema is known.
     """
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        *,
-        waiting: Callable[[Owner], int],
-        plans: Callable[[], tuple[Stats, int] | None],
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, *, waiting: Callable[[Owner], int]) -> None:
         self._waiting = waiting
-        self._plans = plans
         registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
@@ -109,14 +100,3 @@ class GatewayCollector(Collector):
         for owner in (Owner.DATA, Owner.ACTIONS):
             waiting.add_metric([owner], self._waiting(owner))
         yield waiting
-        looked_up = CounterMetricFamily(
-            "prefect_server_gateway_plans",
-            "Look-ups of plans: hit, miss, or unfit (planned anew because of a literal); from zero with a new schema.",
-            labels=["outcome"],
-        )
-        known = self._plans()
-        stats, kept = known or (Stats(), 0)
-        for outcome, count in (("hit", stats.hits), ("miss", stats.misses), ("unfit", stats.unfit)):
-            looked_up.add_metric([outcome], count)
-        yield looked_up
-        yield GaugeMetricFamily("prefect_server_gateway_plans_kept", "Plans that are remembered.", value=kept)

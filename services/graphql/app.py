@@ -21,6 +21,8 @@ from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.contact import Pulse
 from server_core.db.session import Database
+from server_core.documents.measured import PlanCollector
+from server_core.documents.memory import Stats
 from server_core.metrics import PoolCollector
 from server_core.observe import server_version
 from server_core.wire import (
@@ -34,7 +36,7 @@ from server_core.wire import (
 )
 from services.graphql.context import RequestContext
 from services.graphql.door import Door
-from services.graphql.measured import MutationFigures, PlanCollector
+from services.graphql.measured import MutationFigures
 from services.graphql.operations import Operations
 from services.graphql.presence import Presence
 from services.graphql.schema import build_schema
@@ -67,8 +69,12 @@ class ActionService:
         figures = None if registry is None else MutationFigures(registry)
         self._operations = Operations(self._schema, plan_cache=settings.graphql.plan_cache, figures=figures)
         if registry is not None:
-            PlanCollector(self._operations.documents, registry)
+            PlanCollector(registry, service="graphql", plans=self._plans)
             PoolCollector({"actions": self._database.open_pool}, registry)
+
+    def _plans(self) -> tuple[Stats, int]:
+        documents = self._operations.documents
+        return documents.stats, len(documents)
 
     async def start(self) -> None:
         """Open the connections to the database and deliver what waits for cloud hooks."""

@@ -72,9 +72,13 @@ class Documents:
         schema: what the documents are validated against.
         characters: how much text, and how much of shapes, is remembered.
         remember: whether anything is.
+
+    Attributes:
+        stats: how often something was remembered, by text or by shape.
     """
 
     def __init__(self, schema: GraphQLSchema, *, characters: int = CACHED_CHARACTERS, remember: bool = True) -> None:
+        self.stats = Stats()
         self._schema = schema
         self._remember = remember
         self._texts: BoundedCache[str, _Known] = BoundedCache(
@@ -83,11 +87,6 @@ class Documents:
         self._shapes: ShapeMemory[_Known] = ShapeMemory(
             entries=CACHED_DOCUMENTS, characters=characters, longest=LONGEST_CACHED
         )
-
-    @property
-    def stats(self) -> Stats:
-        """How often something was remembered, by text or by shape."""
-        return self._shapes.stats
 
     def __len__(self) -> int:
         """How many texts and shapes are remembered."""
@@ -106,6 +105,7 @@ class Documents:
         known = self._shapes.get(shape)
         if known is None or known.planned is None:
             return None
+        self.stats.hits += 1
         return Planned(plan=known.planned.plan, literals=shape.literals)
 
     def read(self, text: str) -> DocumentNode:
@@ -124,10 +124,14 @@ class Documents:
             raise DocumentRejected([error], "GRAPHQL_PARSE_FAILED") from None
         shape = cut(text) if self._remember else None
         if shape is not None and shape.literals and self._shapes.get(shape):
+            self.stats.hits += 1
             _refuse(validate(self._schema, document, [ValuesOfCorrectTypeRule], max_errors=MOST_PROBLEMS))
             return document
+        if shape is not None and shape.literals and self._shapes.knows(shape):
+            self.stats.unfit += 1
+        else:
+            self.stats.misses += 1
         _refuse(problems(self._schema, document))
-        self.stats.misses += 1
         if shape is not None:
             self._keep(text, document, shape)
         return document

@@ -1,17 +1,14 @@
-"""Mutations and remembered documents → figures of what becomes of them. Made by app, once per service."""
+"""Mutations → figures of what becomes of them. Made by app, once per service."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from inspect import isawaitable
 from time import perf_counter
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from server_core.errors import ServerError
-from services.graphql.documents import Documents
 
 SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 SUCCESS = "SUCCESS"
@@ -62,34 +59,6 @@ class MutationFigures:
                 self.note(name, perf_counter() - began, outcome)
 
         return measured
-
-
-class PlanCollector(Collector):
-    """Shows how useful what is remembered of documents is.
-
-    Args:
-        documents: remember it.
-        registry: where it is shown.
-    """
-
-    def __init__(self, documents: Documents, registry: CollectorRegistry) -> None:
-        self._documents = documents
-        registry.register(self)
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the metrics."""
-        stats = self._documents.stats
-        looked_up = CounterMetricFamily(
-            "prefect_server_graphql_plans",
-            "Look-ups of documents of the actions: hit, miss, or unfit (read anew because of a literal).",
-            labels=["outcome"],
-        )
-        for outcome, count in (("hit", stats.hits), ("miss", stats.misses), ("unfit", stats.unfit)):
-            looked_up.add_metric([outcome], count)
-        yield looked_up
-        yield GaugeMetricFamily(
-            "prefect_server_graphql_plans_kept", "Documents of the actions that are remembered.", len(self._documents)
-        )
 
 
 def error_code(error: Exception) -> str:

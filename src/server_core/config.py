@@ -120,6 +120,7 @@ class GatewaySettings:
         100_000, "Longest document, in tokens; that of the data API should not be less (`data.token_limit`).", least=1
     )
     alias_limit: int = _setting(1_000, "Most aliases in a document.", least=0)
+    plan_cache: bool = _setting(True, "Remember how documents were planned. Off: plan each anew, to find faults.")
     keep_alive_seconds: int = _setting(
         5, "Idle connections close after this long.", env=("APOLLO_KEEPALIVE_TIMEOUT",), least=0
     )
@@ -189,6 +190,7 @@ class DataSettings:
     document_limit_bytes: int = _setting(16 * 1024 * 1024, "Longest document, without its variables.", least=1)
     token_limit: int = _setting(100_000, "Longest document, in tokens.", least=1)
     alias_limit: int = _setting(1_000, "Most aliases in a document.", least=0)
+    plan_cache: bool = _setting(True, "Remember how documents were planned. Off: plan each anew, to find faults.")
     mutations: bool = _setting(
         False, "Offer `insert_*`, `update_*` and `delete_*` on the tables too (up to `pool_size` more connections)."
     )

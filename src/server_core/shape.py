@@ -11,7 +11,6 @@ goes on. What is not well-formed ends up in a shape that no document has. The co
 """
 
 import re
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -51,17 +50,23 @@ class Mark(NamedTuple):
     rest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A text, taken apart.
+class Shape(NamedTuple):
+    """A text, taken apart; made by `cut` alone.
 
     Attributes:
+        text: what was taken apart.
         key: equal for texts that differ only in literals of one kind; the pieces of text, with marks between them.
         literals: as they are written, quotes included.
     """
 
+    text: str
     key: tuple[str | None, ...]
     literals: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of characters outside of the literals."""
+        return sum(len(piece or "") for piece in self.key[:: _STRIDE - 1])
 
     @property
     def starts(self) -> list[int]:
@@ -78,7 +83,7 @@ class Shape:
             len(_VALUE.findall(literal)) if strings is not None or ints is not None else 1
             for literal, strings, ints in zip(self.literals, *runs, strict=True)
         )
-        return sum(len(piece or "") for piece in self.key[:: _STRIDE - 1]) + sum(values)
+        return self.size + sum(values)
 
     def mark(self, offset: int) -> Mark:
         """Return what tells, in every text of this shape, where this place is; it is not inside a literal."""
@@ -99,7 +104,12 @@ def cut(text: str) -> Shape | None:
         parts = _with_comments(parts)
     literals = tuple(parts[1::_STRIDE])
     del parts[1::_STRIDE]
-    return Shape(tuple(parts), literals)
+    return Shape(text, tuple(parts), literals)
+
+
+def each_of(literal: str) -> list[str]:
+    """Return the strings or ints that a run consists of, each as it is written."""
+    return _VALUE.findall(literal)
 
 
 def _with_comments(parts: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import orjson
 
 from server_core.errors import InvalidInput
+from server_core.shape import Shape
 
 GATEWAY_SIGN = "{ gateway: __typename }"
 """What a gateway asks the actions every few seconds, to show that clients can come in."""
@@ -89,6 +90,8 @@ class GraphQLRequest:
         headers: the `x-prefect*` headers that came with it, names in lower case.
         read_only: the sender knows that it is a query; it may be sent again when a connection breaks.
         raw: the JSON body it was read from, so that it can be passed on without being written anew.
+        shape: what `shape.cut` made of the document, so that nobody in this process has to cut it again. It counts only
+            if it is of this very text.
     """
 
     query: str
@@ -97,6 +100,7 @@ class GraphQLRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     raw: bytes | None = field(default=None, repr=False, compare=False)
+    shape: Shape | None = field(default=None, repr=False, compare=False)
 
     def body(self) -> bytes:
         """Return the request as a JSON body, as it is POSTed to an upstream."""

@@ -94,9 +94,13 @@ class _Sketcher:
         return " " if self.chance(0.8) else self.random.choice(SPACES)
 
     def document(self, operation: str) -> Sketch:
-        root = {"query": self.schema.query_type, "mutation": self.schema.mutation_type}[operation]
+        root = {
+            "query": self.schema.query_type,
+            "mutation": self.schema.mutation_type,
+            "subscription": self.schema.subscription_type,
+        }[operation]
         assert root is not None
-        body = self.selection(root, 0)
+        body = self.selection(root, 0) if operation != "subscription" else self.single(root)
         parts: list[str | Hole] = [operation if self.variables or self.chance(0.5) or operation != "query" else ""]
         if self.variables:
             parts.append(" q(")
@@ -110,6 +114,10 @@ class _Sketcher:
         for name in list(self.fragments):
             parts += ["\n", *self.fragments[name]]
         return Sketch(parts)
+
+    def single(self, type: GraphQLObjectType) -> list[str | Hole]:
+        name = self.random.choice(list(type.fields))
+        return ["{ ", *self.field(name, type.fields[name], 0), " }"]
 
     def selection(self, type: GraphQLObjectType, depth: int) -> list[str | Hole]:
         parts: list[str | Hole] = ["{", self.space()]
@@ -181,8 +189,8 @@ class _Sketcher:
         if is_input_object_type(named):
             return self.members(named, depth)
         if self.chance(0.1) and not is_list_type(type):
-            name = f"v{named.name}"
-            self.variables[name] = str(type)
+            name = f"v{named.name}{'N' if required else ''}"
+            self.variables[name] = f"{type}{'!' if required and self.chance(0.9) else ''}"
             return [f"${name}"]
         if isinstance(named, GraphQLEnumType):
             return [self.random.choice(list(named.values))] if self.chance(0.95) else [Hole("string")]
@@ -204,7 +212,7 @@ class _Sketcher:
             return ["{a: ", Hole("int"), ", b: [", Hole("string"), ", ", Hole("string"), "], c: ", Hole("float"), "}"]
         usual: Callable[[], str] = {
             "Int": lambda: "int",
-            "Float": lambda: self.random.choice(["int", "float"]),
+            **dict.fromkeys(("Float", "bigint", "numeric"), lambda: self.random.choice(["int", "float"])),
             "ID": lambda: self.random.choice(["int", "string"]),
         }.get(name, lambda: "string")
         return [Hole(usual() if self.chance(0.97) else self.random.choice(list(KINDS)))]

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
-from server_core.config import GatewaySettings, Settings
 from server_core.errors import InvalidInput, UniquenessViolation
 from server_core.wire import GraphQLService, LiveService
 from services.gateway.app import create_app
+from tests.support.settings import gateway_settings, server_settings
 from tests.support.upstreams import ACTIONS_SDL, DATA_SDL, SchemaService, Witness
 
 FLOWS: list[dict[str, Any]] = [
@@ -97,7 +97,7 @@ async def served(
     """Run a gateway in process."""
     data, actions = data or data_service(), actions or actions_service()
     app = create_app(
-        Settings(gateway=GatewaySettings(**settings)),
+        server_settings(gateway=gateway_settings(**settings)),
         data=data,
         actions=actions,
         retry_seconds=retry_seconds,

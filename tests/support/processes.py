@@ -19,6 +19,7 @@ from typing import Any, Self
 import httpx
 
 from server_core.db.embedded import EmbeddedPostgres
+from tests.support.settings import settings_of_processes
 
 DEADLINE_SECONDS = 60.0
 """Longest wait for something that takes a second on an idle machine."""
@@ -168,6 +169,7 @@ class Machine:
                 "PYTHONUNBUFFERED": "1",
                 "PREFECT_SERVER__HOME": str(self.home),
                 "PREFECT_SERVER__DATABASE__CONNECT_RETRY_SECONDS": "0.05",
+                **settings_of_processes(),
                 **self.environ,
                 **environ,
             },

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry
 from server_core.access import RequestMetrics
 from server_core.actions.figures import Figures
 from server_core.clock import utc_now
+from server_core.documents.measured import PlanCollector
 from server_core.metrics import PoolCollector
-from services.gateway.measured import GatewayCollector, UpstreamMetrics
-from services.graphql.documents import Documents
-from services.graphql.measured import MutationFigures, PlanCollector
+from services.gateway.measured import UpstreamMetrics, WaitingCollector
+from services.graphql.measured import MutationFigures
 from services.graphql.schema import build_schema
 from services.towel.figures import metrics_of
 from services.towel.logbook import Logbook
@@ -33,12 +33,12 @@ def names() -> set[str]:
     """Return the name of every metric of the code, as Prometheus shows it."""
     registry = CollectorRegistry()
     RequestMetrics(registry)
-    schema = build_schema()._schema
-    MutationFigures(registry).measure(schema)
-    PlanCollector(Documents(schema), registry)
+    MutationFigures(registry).measure(build_schema()._schema)
     PoolCollector({}, registry)
     UpstreamMetrics(registry)
-    GatewayCollector(registry, waiting=lambda _: 0, plans=lambda: None)
+    WaitingCollector(registry, waiting=lambda _: 0)
+    for service in ("gateway", "data", "graphql"):
+        PlanCollector(registry, service=service, plans=lambda: None)
     Logbook(registry).add("probe", interval=1, now=utc_now())
     shown = [*registry.collect(), *metrics_of(FIGURES, age=0)]
     return {family.name + ("_total" if family.type == "counter" else "") for family in shown}

@@ -15,10 +15,10 @@ from typing import Final
 
 from server_core.graphql_ws.audience import Audience
 from server_core.wire import End, Watcher
+from services.data.answer import Prepared
 from services.data.catalog.model import QualifiedName
 from services.data.errors import ConnectionFailed, DataError, Unexpected
 from services.data.plan.reads import Reads
-from services.data.request import Prepared
 
 logger = logging.getLogger(__name__)
 

@@ -20,16 +20,45 @@ from graphql import (
     get_named_type,
 )
 
-from services.data.plan.values import Items, JsonText, JsonVariable, Literal, Source, Variable
+from server_core.documents.slots import Slots
+from services.data.plan.values import Blank, Items, JsonText, JsonVariable, Literal, Source, Variable
 from services.data.schema.scalars import form_of, literal_json
+
+
+class NotShared(Exception):
+    """A literal stands where documents of one shape cannot share a plan: this one is planned for itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """The variables of the request: their declared types and coerced values."""
+    """What a plan is made for.
+
+    Attributes:
+        types: the declared types of the variables.
+        values: their coerced values, as one request sent them.
+        slots: where the literals are that documents with this plan write differently; None if the plan is for one
+            document alone.
+    """
 
     types: Mapping[str, GraphQLInputType]
     values: Mapping[str, Any]
+    slots: Slots | None = None
+
+    def blank(self, node: ValueNode, scalar: str) -> Blank | None:
+        """Return the source of a literal that others write differently, or of a list that is one run of them.
+
+        Raises:
+            NotShared: it is one of a run, and nobody asked for the run.
+        """
+        if self.slots is None:
+            return None
+        number = self.slots.number(node)
+        if number is None:
+            return None
+        many = isinstance(node, ListValueNode)
+        if not many and node.loc is not None and node.loc.start in self.slots.runs:
+            raise NotShared
+        return Blank(number=number, scalar=scalar, many=many)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,13 +121,31 @@ class Written:
 
     def text(self, scalar: str) -> Source:
         """Return the source of a single value."""
-        if scalar in ("json", "jsonb") and _holds_variable(self.node):
-            return JsonText(parts=tuple(_json_parts(self.node, self.scope)))
+        if scalar in ("json", "jsonb"):
+            return self._json(scalar)
+        if self.scope.slots is not None:
+            if isinstance(self.node, ListValueNode):  # an array
+                raise NotShared
+            blank = self.scope.blank(self.node, scalar)
+            if blank is not None:
+                return blank
         return Literal(text=form_of(scalar).from_literal(self.node))
 
     def texts(self, scalar: str) -> Source:
         """Return the source of a list of values."""
+        if isinstance(self.node, ListValueNode):
+            run = self.scope.blank(self.node, scalar)
+            if run is not None:
+                return run
         return Items(items=tuple(item.text(scalar) for item in self.items()))
+
+    def _json(self, scalar: str) -> Source:
+        if self.scope.slots is None and not _holds_variable(self.node):
+            return Literal(text=form_of(scalar).from_literal(self.node))
+        parts = tuple(_json_parts(self.node, self.scope))
+        if any(not isinstance(part, str) for part in parts):
+            return JsonText(parts=parts)
+        return Literal(text="".join([part for part in parts if isinstance(part, str)]))
 
 
 Given = Sent | Written
@@ -143,7 +190,11 @@ def _holds_variable(node: ValueNode) -> bool:
     return False
 
 
-def _json_parts(node: ValueNode, scope: Scope) -> Iterator[str | JsonVariable]:
+def _json_parts(node: ValueNode, scope: Scope) -> Iterator[str | JsonVariable | Blank]:
+    blank = scope.blank(node, "json")
+    if blank is not None:
+        yield blank
+        return
     match node:
         case VariableNode():
             scalar = get_named_type(scope.types[node.name.value]).name

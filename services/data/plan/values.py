@@ -1,19 +1,22 @@
 """Where a value of a plan comes from, apart from the value itself: so one plan serves every request of its shape.
 
-A plan holds sources; a request brings variables; resolve puts both together when the statement runs.
+A plan holds sources; a request brings values: its variables, and the literals of a document that shares its plan with
+others. `getter` makes of a source, once, what fetches its text from the values of each request.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from graphql import GraphQLError
 
+from server_core.shape import each_of
 from services.data.catalog.model import PgType, QualifiedName
 from services.data.errors import ValidationFailed
-from services.data.schema.scalars import INT_RANGE
+from services.data.schema.scalars import INT_RANGE, form_of
 
 TEXT: Final = PgType(name=QualifiedName("pg_catalog", "text"))
 INT4: Final = PgType(name=QualifiedName("pg_catalog", "int4"))
@@ -24,6 +27,21 @@ class Literal:
     """A value that stands in the document."""
 
     text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blank:
+    """A literal that each document of a shape writes in its own way.
+
+    Attributes:
+        number: which of the document's literals.
+        scalar: the type that says how it is read.
+        many: it is a run, and stands for the list of its values.
+    """
+
+    number: int
+    scalar: str
+    many: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,9 +66,9 @@ class Items:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JsonText:
-    """A JSON literal with variables in it: texts and variables in turn."""
+    """A JSON literal with variables in it, or literals that other documents write differently."""
 
-    parts: "tuple[str | JsonVariable, ...]"
+    parts: "tuple[str | JsonVariable | Blank, ...]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +95,7 @@ class JsonPath:
     path: str
 
 
-Source = Literal | Variable | Null | Items | JsonText | RowCount | JsonPath
+Source = Literal | Blank | Variable | Null | Items | JsonText | RowCount | JsonPath
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,48 +108,91 @@ class Value:
 
 
 Resolved = str | None | list[str | None]
+Getter = Callable[[Mapping[str, Any]], Any]
+"""Fetches what a source stands for from the values of a request."""
+
+LITERALS: Final = '"'
+"""The name under which the literals of a request's document are bound. (No variable can have it.)"""
 
 
-def resolve(source: Source, variables: Mapping[str, Any]) -> Resolved:
+def resolve(source: Source, values: Mapping[str, Any]) -> Resolved:
     """Return the text (or texts) that a source stands for in this request.
 
     Args:
-        variables: coerced values by name (variables.coerce).
+        values: coerced variables by name (variables.Declared), and LITERALS.
 
     Raises:
         ValidationFailed: a limit is negative or a path is malformed.
     """
+    return getter(source)(values)  # type: ignore[no-any-return]
+
+
+def getter(source: Source) -> Getter:
+    """Return what does the same as resolve does for this source, for many requests; it raises the same."""
     match source:
         case Literal(text=text):
-            return text
+            return lambda _: text
+        case Blank():
+            return _blank(source)
+        case Variable(name=name, path=()):
+            return itemgetter(name)
         case Variable(name=name, path=path):
-            value = variables[name]
-            for step in path:
-                value = value[step]
-            return value  # type: ignore[no-any-return]
+            return lambda values: _below(values[name], path)
         case Null():
-            return None
+            return lambda _: None
         case Items(items=items):
-            return [_single(item, variables) for item in items]
+            getters = [_single(item) for item in items]
+            return lambda values: [get(values) for get in getters]
         case JsonText(parts=parts):
-            return "".join(part if isinstance(part, str) else _json(part, variables) for part in parts)
-        case RowCount(source=inner, path=path):
-            return _row_count(_single(inner, variables), path)
-        case JsonPath(source=inner, path=path):
-            return _json_path(_single(inner, variables), path)
+            pieces = [_json(part) for part in parts]
+            return lambda values: "".join([get(values) for get in pieces])
+        case RowCount(source=inner, path=place):
+            get_count = _single(inner)
+            return lambda values: _row_count(get_count(values), place)
+        case JsonPath(source=inner, path=place):
+            get_path = _single(inner)
+            return lambda values: _json_path(get_path(values), place)
 
 
-def _single(source: Source, variables: Mapping[str, Any]) -> str | None:
-    value = resolve(source, variables)
-    if isinstance(value, list):
-        raise GraphQLError("a single value is expected")
+def _blank(blank: Blank) -> Getter:
+    read, number = form_of(blank.scalar).from_written, blank.number
+    if blank.many:
+        return lambda values: [read(each) for each in each_of(values[LITERALS][number])]
+    return lambda values: read(values[LITERALS][number])
+
+
+def _below(value: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        value = value[step]
     return value
 
 
-def _json(part: JsonVariable, variables: Mapping[str, Any]) -> str:
-    if part.variable.name not in variables:
-        return "null"
-    return _json_of(resolve(part.variable, variables), quoted=part.quoted)
+def _single(source: Source) -> Getter:
+    get = getter(source)
+    if isinstance(source, Literal | Blank):
+        return get
+
+    def single(values: Mapping[str, Any]) -> str | None:
+        value = get(values)
+        if isinstance(value, list):
+            raise GraphQLError("a single value is expected")
+        return value  # type: ignore[no-any-return]
+
+    return single
+
+
+def _json(part: str | JsonVariable | Blank) -> Getter:
+    match part:
+        case str():
+            return lambda _: part
+        case Blank(number=number, many=True):
+            read = form_of(part.scalar).from_written
+            return lambda values: "[" + ",".join([read(each) for each in each_of(values[LITERALS][number])]) + "]"
+        case Blank():
+            return _blank(part)
+        case JsonVariable(variable=variable, quoted=quoted):
+            get, name = getter(variable), variable.name
+            return lambda values: _json_of(get(values), quoted=quoted) if name in values else "null"
 
 
 def _json_of(value: Any, *, quoted: bool) -> str:

@@ -25,6 +25,7 @@ from graphql import (
     ObjectValueNode,
     StringValueNode,
     ValueNode,
+    parse_const_value,
 )
 
 INT_RANGE: Final = range(-(2**31), 2**31)
@@ -38,12 +39,15 @@ class Form:
     Attributes:
         from_value: a decoded JSON value → text for Postgres.
         from_literal: a literal in a document, without variables → text for Postgres.
+        from_written: the characters of a string or number in a document, of a kind that is valid here → the same text
+            as from_literal gives for it.
 
-    Both raise GraphQLError for a value of the wrong kind.
+    The first two raise GraphQLError for a value of the wrong kind.
     """
 
     from_value: Callable[[Any], str]
     from_literal: Callable[[ValueNode], str]
+    from_written: Callable[[str], str]
 
 
 def form_of(name: str) -> Form:
@@ -96,6 +100,20 @@ def literal_json(node: ValueNode) -> str:
             members = (f"{json.dumps(field.name.value)}:{literal_json(field.value)}" for field in node.fields)
             return "{" + ",".join(members) + "}"
     raise GraphQLError("a variable cannot stand here", node)
+
+
+def written_value(written: str) -> str:
+    """Return the value of a string, or the digits of a number, as it is written in a document."""
+    if written[0] != '"':
+        return written
+    if "\\" not in written and written[:3] != '"""':
+        return written[1:-1]
+    return _text_literal(parse_const_value(written, no_location=True))
+
+
+def written_json(written: str) -> str:
+    """Return a string or number, as it is written in a document, as JSON text; see literal_json."""
+    return json.dumps(written_value(written)) if written[0] == '"' else written
 
 
 def array_literal(items: list[Any]) -> str:
@@ -222,20 +240,24 @@ def _json_array_literal(node: ValueNode) -> str:
     return array_literal([literal_json(item) for item in node.values])
 
 
+def _written_int(written: str) -> str:
+    return str(int(written))
+
+
 def _shown(value: Any) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) <= 50 else f"{text[:47]}..."
 
 
-_TEXT: Final = Form(from_value=_text_value, from_literal=_text_literal)
-_NUMBER: Final = Form(from_value=_number_value, from_literal=_number_literal)
-_ARRAY: Final = Form(from_value=_array_value, from_literal=_array_literal)
-_JSON: Final = Form(from_value=_json_value, from_literal=literal_json)
-_JSON_ARRAY: Final = Form(from_value=_json_array_value, from_literal=_json_array_literal)
+_TEXT: Final = Form(from_value=_text_value, from_literal=_text_literal, from_written=written_value)
+_NUMBER: Final = Form(from_value=_number_value, from_literal=_number_literal, from_written=written_value)
+_ARRAY: Final = Form(from_value=_array_value, from_literal=_array_literal, from_written=written_value)
+_JSON: Final = Form(from_value=_json_value, from_literal=literal_json, from_written=written_json)
+_JSON_ARRAY: Final = Form(from_value=_json_array_value, from_literal=_json_array_literal, from_written=written_value)
 _FORMS: Final[Mapping[str, Form]] = {
-    "Int": Form(from_value=_int_value, from_literal=_int_literal),
-    "Float": Form(from_value=_float_value, from_literal=_float_literal),
-    "Boolean": Form(from_value=_boolean_value, from_literal=_boolean_literal),
+    "Int": Form(from_value=_int_value, from_literal=_int_literal, from_written=_written_int),
+    "Float": Form(from_value=_float_value, from_literal=_float_literal, from_written=written_value),
+    "Boolean": Form(from_value=_boolean_value, from_literal=_boolean_literal, from_written=written_value),
     "String": _TEXT,
     "json": _JSON,
     "jsonb": _JSON,

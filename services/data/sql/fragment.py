@@ -12,7 +12,7 @@ from string import Formatter
 from typing import Final, LiteralString
 
 from services.data.catalog.model import PgType, QualifiedName
-from services.data.plan.values import Literal, Source, Value, Variable
+from services.data.plan.values import Blank, Literal, Source, Value, Variable
 
 _BUILT_IN: Final = "pg_catalog"
 
@@ -147,7 +147,7 @@ def _shared(source: Source) -> bool:
     match source:
         case Variable():
             return True
-        case Literal():
+        case Literal() | Blank():
             return False
     return False
 

@@ -1,11 +1,11 @@
 """A plan → one statement: the text to prepare and where its parameters come from. Called by request, once per shape."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.data.plan.tree import Plan, Root
-from services.data.plan.values import Resolved, Source, resolve
+from services.data.plan.values import Getter, Resolved, Source, getter
 from services.data.sql.aliases import Aliases
 from services.data.sql.fragment import EMPTY, Fragment, join, sql
 from services.data.sql.queries import query_sql
@@ -25,14 +25,18 @@ class Statement:
     text: str
     parameters: tuple[Source, ...]
     aliases: tuple[str, ...]
+    _getters: tuple[Getter, ...] = field(init=False, repr=False, compare=False)
 
-    def bind(self, variables: Mapping[str, Any]) -> list[Resolved]:
-        """Return the parameters for a request with these coerced variables.
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_getters", tuple(getter(source) for source in self.parameters))
+
+    def bind(self, values: Mapping[str, Any]) -> list[Resolved]:
+        """Return the parameters for a request with these values; see values.resolve.
 
         Raises:
             ValidationFailed: a value that only the request shows to be wrong: a negative limit, a malformed path.
         """
-        return [resolve(source, variables) for source in self.parameters]
+        return [get(values) for get in self._getters]
 
 
 def compile_plan(plan: Plan) -> Statement:

@@ -9,8 +9,22 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+class _Entry(Generic[V]):
+    """A value that is kept, its weight, and whether it was asked for since somebody last looked for room."""
+
+    __slots__ = ("used", "value", "weight")
+
+    def __init__(self, value: V, weight: int) -> None:
+        self.value = value
+        self.weight = weight
+        self.used = False
+
+
 class BoundedCache(Generic[K, V]):
-    """Keeps the most recently used values; may be used from several threads.
+    """Keeps values that were used lately; may be used from several threads.
+
+    Looking up is on the path of every request, so it takes no lock and moves nothing: it only marks the entry. Who
+    needs room passes over marked entries once, oldest first ("second chance"), and drops the first that has no mark.
 
     Args:
         entries: most values kept.
@@ -18,11 +32,13 @@ class BoundedCache(Generic[K, V]):
         heaviest: values heavier than this are never kept.
     """
 
+    __slots__ = ("_entries", "_heaviest", "_held", "_kept", "_lock", "_weight")
+
     def __init__(self, *, entries: int, weight: int | None = None, heaviest: int | None = None) -> None:
         self._entries = entries
         self._weight = entries if weight is None else weight
-        self._heaviest = self._weight if heaviest is None else heaviest
-        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._heaviest = self._weight if heaviest is None else min(heaviest, self._weight)
+        self._kept: OrderedDict[K, _Entry[V]] = OrderedDict()
         self._held = 0
         self._lock = Lock()
 
@@ -36,23 +52,26 @@ class BoundedCache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Return the value kept under a key, or None."""
-        with self._lock:
-            entry = self._kept.get(key)
-            if entry is None:
-                return None
-            self._kept.move_to_end(key)
-            return entry[0]
+        entry = self._kept.get(key)
+        if entry is None:
+            return None
+        entry.used = True
+        return entry.value
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
-        """Keep a value, and drop those not used for longest until all fit."""
+        """Keep a value, and drop those not used lately until all fit."""
         if weight > self._heaviest:
             return
         with self._lock:
             replaced = self._kept.pop(key, None)
             if replaced is not None:
-                self._held -= replaced[1]
-            self._kept[key] = (value, weight)
+                self._held -= replaced.weight
+            while self._kept and (len(self._kept) >= self._entries or self._held + weight > self._weight):
+                oldest, entry = self._kept.popitem(last=False)
+                if entry.used:
+                    entry.used = False
+                    self._kept[oldest] = entry
+                else:
+                    self._held -= entry.weight
+            self._kept[key] = _Entry(value, weight)
             self._held += weight
-            while len(self._kept) > self._entries or self._held > self._weight:
-                _, (_, dropped) = self._kept.popitem(last=False)
-                self._held -= dropped

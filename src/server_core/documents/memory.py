@@ -42,13 +42,9 @@ class ShapeMemory(Generic[P]):
         entries: most plans.
         characters: most weight, in characters of text.
         longest: longer documents are not remembered, not counting their literals.
-
-    Attributes:
-        stats: how useful it is; what is recalled elsewhere, and what was planned, is counted by whoever did it.
     """
 
     def __init__(self, *, entries: int, characters: int, longest: int) -> None:
-        self.stats = Stats()
         self._kept: BoundedCache[Hashable, _Known[P] | Slots] = BoundedCache(
             entries=entries, weight=characters, heaviest=longest
         )
@@ -67,24 +63,28 @@ class ShapeMemory(Generic[P]):
         Args:
             context: what else a plan depends on (the name of the operation).
         """
-        found = self._kept.get((shape.key, context))
-        if isinstance(found, Slots):
-            found = self._kept.get((found.key(shape), context))
-        if not isinstance(found, _Known):
+        found = self._find(shape, context)
+        if found is None or (found.slots.integers and not found.slots.fit(shape)):
             return None
-        if found.slots.integers and not found.slots.fit(shape):
-            self.stats.unfit += 1
-            return None
-        self.stats.hits += 1
         return found.plan
+
+    def knows(self, shape: Shape, context: Hashable = None) -> bool:
+        """Tell whether documents of this shape have a plan, though perhaps not with these literals."""
+        return self._find(shape, context) is not None
 
     def put(self, shape: Shape, slots: Slots, plan: P, context: Hashable = None) -> None:
         """Remember a plan made for a document of this shape."""
-        pieces = sum(len(piece or "") for piece in shape.key) + PER_LITERAL * len(shape.literals)
+        weight = shape.size + PER_LITERAL * len(shape.literals)
         known = _Known(plan, slots)
         if not slots.pinned:
-            self._kept.put((shape.key, context), known, pieces)
+            self._kept.put((shape.key, context), known, weight)
             return
         pinned = sum(len(shape.literals[number]) for number in slots.pinned)
-        self._kept.put((shape.key, context), slots, pieces)
-        self._kept.put((slots.key(shape), context), known, pieces + pinned)
+        self._kept.put((shape.key, context), slots, weight)
+        self._kept.put((slots.key(shape), context), known, weight + pinned)
+
+    def _find(self, shape: Shape, context: Hashable) -> _Known[P] | None:
+        found = self._kept.get((shape.key, context))
+        if isinstance(found, Slots):
+            found = self._kept.get((found.key(shape), context))
+        return found if isinstance(found, _Known) else None

@@ -12,9 +12,9 @@ from typing import Final
 
 import asyncpg
 
-from server_core.config import Settings
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
+from tests.support.settings import server_settings
 
 HERE: Final = Path(__file__).parent
 CASES: Final = sorted(path.parent for path in (HERE / "cases").glob("*/*/case.graphql"))
@@ -42,7 +42,7 @@ async def write(url: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute((HERE / "world.sql").read_text())
     await connection.close()
-    service = DataService(Settings(), url, METADATA)
+    service = DataService(server_settings(), url, METADATA)
     await service.start()
     for case in CASES:
         answer = await service.execute(request_of(case))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from server_core.config import Settings
 from services.data.app import METADATA, DataService
 from tests.service.data.writing import Writing, writing_on
 from tests.support.cluster import Cluster, connected
+from tests.support.settings import server_settings
 
 WORLD = Path(__file__).with_name("world.sql")
 
@@ -38,7 +38,7 @@ async def world_url(cluster: Cluster, pytestconfig: pytest.Config) -> AsyncItera
 @pytest.fixture(scope="session")
 async def service(world_url: str) -> AsyncIterator[DataService]:
     """The data API over the world."""
-    service = DataService(Settings(), world_url, METADATA)
+    service = DataService(server_settings(), world_url, METADATA)
     await service.start()
     yield service
     await service.stop()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from server_core.config import DataSettings, Settings
 from server_core.errors import ConfigError
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
@@ -16,6 +15,7 @@ from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.errors import TimedOut, Unexpected
 from services.data.execute import Postgres
 from tests.support.cluster import Cluster, connected, disconnect
+from tests.support.settings import data_settings, server_settings
 
 CATALOG = Path(__file__).parents[2] / "unit" / "data" / "catalog.json"
 HOSTILE = [
@@ -52,7 +52,7 @@ async def private(cluster: Cluster, pytestconfig: pytest.Config) -> AsyncIterato
     worker = getattr(pytestconfig, "workerinput", {}).get("workerid", "main")
     name = f"{cluster.run}_data_{worker}"
     dsn = await cluster.create(name, template=cluster.template)
-    service = DataService(Settings(data=DataSettings(pool_size=2)), dsn, METADATA)
+    service = DataService(server_settings(data=data_settings(pool_size=2)), dsn, METADATA)
     await service.start()
     yield dsn, service
     await service.stop()
@@ -188,7 +188,7 @@ async def test_the_role_s_own_settings_do_not_matter(private: tuple[str, DataSer
 
 
 async def test_null_collapse_can_be_switched_off(world_url: str) -> None:
-    service = DataService(Settings(data=DataSettings(null_collapse=False)), world_url, METADATA)
+    service = DataService(server_settings(data=data_settings(null_collapse=False)), world_url, METADATA)
     await service.start()
     error = await ask(service, "{ tenant(where: {name: {_eq: null}}) { id } }")
     assert error["extensions"] == {"path": "$.selectionSet.tenant.args.where.name._eq", "code": "validation-failed"}
@@ -209,7 +209,7 @@ async def test_metadata_that_does_not_fit_is_refused_at_start(world_url: str, tm
     metadata = tmp_path / "broken.yaml"
     metadata.write_text("tables:\n- table: tenant\n- table: nope\n")
     with pytest.raises(ConfigError, match=r"broken\.yaml line 3: there is no table public\.nope"):
-        await DataService(Settings(), world_url, metadata).start()
+        await DataService(server_settings(), world_url, metadata).start()
 
 
 async def test_equal_requests_at_once_are_answered_alike(service: DataService) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from server_core.config import Settings
 from services.data.app import create_app, create_service
+from tests.support.settings import server_settings
 
 V1 = "/v1/graphql"
 V1ALPHA1 = "/v1alpha1/graphql"
@@ -17,7 +17,7 @@ LIMIT = 20_000
 @pytest.fixture(scope="session")
 async def http(world_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client on the application, its lifespan entered."""
-    app = create_app(create_service(Settings(), world_url), body_limit=LIMIT)
+    app = create_app(create_service(server_settings(), world_url), body_limit=LIMIT)
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         yield client

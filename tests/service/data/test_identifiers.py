@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from server_core.config import Settings
 from server_core.errors import ConfigError
 from server_core.wire import GraphQLRequest
 from services.data.app import DataService
 from tests.support.cluster import connected
+from tests.support.settings import server_settings
 
 NAMES = [
     'a "quoted" one',
@@ -58,7 +58,7 @@ async def serve(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Serve]
                 {"tables": tables, "functions": [{"function": name} for name in functions]}, sort_keys=False
             ),
         )
-        service = DataService(Settings(), empty_database_url, metadata)
+        service = DataService(server_settings(), empty_database_url, metadata)
         await service.start()
         started.append(service)
         return service

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from server_core.config import Settings
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
 from tests.service.data.writing import Writing
+from tests.support.settings import server_settings
 
 NOBODY = "00000000-0000-4000-8000-00000000dead"
 # Whether at all
 
 
 async def test_mutations_are_off_unless_settings_say_otherwise(database_url: str) -> None:
-    service = DataService(Settings(), database_url, METADATA)
+    service = DataService(server_settings(), database_url, METADATA)
     await service.start()
     shown = await service.execute(GraphQLRequest(query="{ __schema { mutationType { name } } }"))
     assert json.loads(shown.body) == {"data": {"__schema": {"mutationType": None}}}

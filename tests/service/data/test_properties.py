@@ -15,13 +15,13 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from server_core.config import Settings
 from server_core.wire import GraphQLRequest
 from services.data.app import DataService
 from tests.service.data.properties.documents import Writer, roots
 from tests.service.data.properties.evaluate import answer
 from tests.service.data.properties.world import make_world, metadata, statements
 from tests.support.cluster import Cluster, connected
+from tests.support.settings import server_settings
 
 WORLDS = [make_world(seed) for seed in range(16)]
 
@@ -42,7 +42,7 @@ async def worlds(
     tables = [entry for world in WORLDS for entry in metadata(world)]
     shown = yaml.safe_dump({"version": 3, "sources": [{"name": "default", "tables": tables}]})
     await asyncio.to_thread(file.write_text, shown)
-    service = DataService(Settings(), dsn, file)
+    service = DataService(server_settings(), dsn, file)
     await service.start()
     yield service
     await service.stop()

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from server_core.config import DataSettings, Settings
 from server_core.wire import GraphQLRequest
 from services.data.app import DataService, create_app
 from tests.support.cluster import connected
+from tests.support.settings import data_settings, server_settings
 from tests.support.waiting import wait_until
 
 RELOAD = "/-/reload"
@@ -53,7 +53,7 @@ async def changing(empty_database_url: str, tmp_path: Path) -> AsyncIterator[Cha
     async with connected(empty_database_url) as connection:
         await connection.execute("CREATE TABLE c (id integer)")
         await connection.execute("CREATE TABLE a (id integer PRIMARY KEY, x text); INSERT INTO a VALUES (1, '7')")
-    service = DataService(Settings(data=DataSettings(pool_size=2)), empty_database_url, metadata)
+    service = DataService(server_settings(data=data_settings(pool_size=2)), empty_database_url, metadata)
     await service.start()
     yield Changing(dsn=empty_database_url, metadata=metadata, service=service, app=create_app(service))
     await service.stop()

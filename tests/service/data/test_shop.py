@@ -11,7 +11,6 @@ import pytest
 import yaml
 from graphql import print_type
 
-from server_core.config import Settings
 from server_core.wire import GraphQLRequest
 from services.data.app import DataService
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
@@ -19,6 +18,7 @@ from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
 from services.data.schema.build import build_schema
 from tests.support.cluster import Cluster, connected
+from tests.support.settings import server_settings
 
 SHOP = Path(__file__).with_name("shop")
 ANSWERS = yaml.safe_load((SHOP / "answers.yaml").read_text())
@@ -39,7 +39,7 @@ async def shop_url(cluster: Cluster, pytestconfig: pytest.Config) -> AsyncIterat
 @pytest.fixture(scope="session")
 async def shop(shop_url: str) -> AsyncIterator[DataService]:
     """The data API over the shop."""
-    service = DataService(Settings(), shop_url, SHOP / "metadata.yaml")
+    service = DataService(server_settings(), shop_url, SHOP / "metadata.yaml")
     await service.start()
     yield service
     await service.stop()

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server_core.config import DataSettings, Settings
 from services.data.app import create_app, create_service
 from tests.support.cluster import Cluster, connected
+from tests.support.settings import data_settings, server_settings
 
 SETUP = """
 CREATE TABLE a (id integer PRIMARY KEY);
@@ -35,7 +35,7 @@ async def complaining(
         await connection.execute(SETUP)
     metadata: Path = tmp_path_factory.mktemp("complaining") / "metadata.yaml"
     await asyncio.to_thread(metadata.write_text, METADATA)
-    settings = Settings(data=DataSettings(statement_timeout_seconds=0.2, pool_size=2))
+    settings = server_settings(data=data_settings(statement_timeout_seconds=0.2, pool_size=2))
     app = create_app(create_service(settings, dsn, metadata))
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as client:

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from server_core.cli.assemble import lifespan, until_it_answers, whole_server
-from server_core.config import DataSettings, Settings
 from tests.service.data.writing import Writing, writing_on
 from tests.support.cluster import Cluster, connected
+from tests.support.settings import data_settings, server_settings
 from tests.support.waiting import wait_until
 
 TWO = 'mutation { insert_tenant(objects: [{name: "a", slug: "a"}, {name: "b", slug: "b"}]) { affected_rows } }'
@@ -130,7 +130,7 @@ async def test_equal_upserts_at_once_make_one_row(database_url: str) -> None:
 
 async def test_the_gateway_offers_them_next_to_the_actions(database_url: str) -> None:
     """98 + 60 fields are united; of the 12 that both have the action wins (data-api.md §3.2)."""
-    app, _ = whole_server(Settings(data=DataSettings(mutations=True)), database_url)
+    app, _ = whole_server(server_settings(data=data_settings(mutations=True)), database_url)
     transport = httpx.ASGITransport(app)
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         await until_it_answers(app)

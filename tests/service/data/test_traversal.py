@@ -2,11 +2,11 @@
 
 import json
 
-from server_core.config import Settings
 from server_core.db.session import Database
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
 from tests.support.factories import make_flow
+from tests.support.settings import server_settings
 
 WALK = """
 query($tasks: _uuid) {
@@ -25,7 +25,7 @@ async def test_start_tasks_are_text_and_rows_can_be_filtered(database: Database,
     """§4.7: an array literal, as a variable and in the document; by depth and by what belongs to the task."""
     async with database.transaction() as session:
         flow = await make_flow(session, tasks=5, edges=[(0, 2), (1, 2), (2, 3)])
-    service = DataService(Settings(), database_url, METADATA)
+    service = DataService(server_settings(), database_url, METADATA)
     await service.start()
     try:
         starts = "{" + ", ".join(str(task_id) for task_id in flow.task_ids[:2]) + "}"

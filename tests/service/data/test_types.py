@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from server_core.config import Settings
 from server_core.wire import GraphQLRequest, parse_body
 from services.data.app import DataService
 from tests.support.cluster import Cluster, connected, run_script
+from tests.support.settings import server_settings
 
 HERE = Path(__file__).with_name("types")
 
@@ -40,7 +40,7 @@ async def types(cluster: Cluster, pytestconfig: pytest.Config) -> AsyncIterator[
     dsn = await cluster.create(name)
     async with connected(dsn) as connection:
         await run_script(connection, HERE / "types.sql")
-    service = DataService(Settings(), dsn, HERE / "metadata.yaml")
+    service = DataService(server_settings(), dsn, HERE / "metadata.yaml")
     await service.start()
     yield service
     await service.stop()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from server_core.config import DataSettings, Settings
 from server_core.db.warm import WarmPool
 from server_core.wire import GraphQLRequest
 from services.data.app import METADATA, DataService
 from tests.support.cluster import connected, terminate
 from tests.support.recorder import Recorder, recorded
+from tests.support.settings import data_settings, server_settings
 
 FLOW: Final = """{
     name: "f", version: 1
@@ -94,7 +94,7 @@ class Writing:
 @asynccontextmanager
 async def writing_on(dsn: str, metadata: Path = METADATA, **data: Any) -> AsyncIterator[Writing]:
     """Start a service that may write, with these settings of section `data`."""
-    service = DataService(Settings(data=DataSettings(mutations=True, **data)), dsn, metadata)
+    service = DataService(server_settings(data=data_settings(mutations=True, **data)), dsn, metadata)
     await service.start()
     try:
         yield Writing(service=service, dsn=dsn)

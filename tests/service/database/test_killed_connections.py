@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 
 from server_core.cli.assemble import lifespan, until_it_answers, whole_server
-from server_core.config import DataSettings, Settings
 from tests.support.cluster import connected, terminate
+from tests.support.settings import data_settings, server_settings
 
 OURS = """SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
@@ -37,7 +37,7 @@ def end_all(dsn: str) -> None:
 
 async def test_requests_after_all_idle_connections_were_ended(database_url: str) -> None:
     """demands.md 23: the pools of queries, of the data API's mutations and of the actions."""
-    app, _ = whole_server(Settings(data=DataSettings(mutations=True)), database_url)
+    app, _ = whole_server(server_settings(data=data_settings(mutations=True)), database_url)
     transport = httpx.ASGITransport(app)
     async with (
         lifespan(app),

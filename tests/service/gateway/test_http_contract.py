@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
-from server_core.config import GatewaySettings, Settings
 from services.gateway.app import create_app
 from services.gateway.reply import GZIP_BYTES
 from tests.support.exchange import JSON, Exchange, Reply, Sent, framed, in_process, over_socket, posted, spoken
 from tests.support.gateway import actions_service, data_service
 from tests.support.servers import listening
+from tests.support.settings import gateway_settings, server_settings
 
 LIMIT = 20_000
 LOGS_LIMIT = 200_000
@@ -365,7 +365,7 @@ ROWS = {
 async def exchanges() -> AsyncIterator[dict[str, Exchange]]:
     """One gateway in process, and one behind a socket."""
     async with AsyncExitStack() as stack:
-        settings = Settings(gateway=GatewaySettings(body_limit_bytes=LIMIT), logs_max_payload_bytes=LOGS_LIMIT)
+        settings = server_settings(gateway=gateway_settings(body_limit_bytes=LIMIT), logs_max_payload_bytes=LOGS_LIMIT)
         inside, outside = (
             create_app(settings, data=data_service(), actions=actions_service(), patience_seconds=30) for _ in range(2)
         )
@@ -450,7 +450,7 @@ async def test_the_ready_page_and_health_for_head(exchange: Exchange) -> None:
 @pytest.fixture
 async def address(exchanges: dict[str, Exchange]) -> AsyncIterator[tuple[str, int]]:
     """Where a gateway listens that only raw bytes are sent to."""
-    settings = Settings(gateway=GatewaySettings(body_limit_bytes=LIMIT))
+    settings = server_settings(gateway=gateway_settings(body_limit_bytes=LIMIT))
     app = create_app(settings, data=data_service(), actions=actions_service(), patience_seconds=30)
     async with listening(app) as url:
         host, _, port = url.removeprefix("http://").partition(":")

@@ -9,7 +9,6 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from server_core.config import GatewaySettings, Settings
 from server_core.errors import Unavailable
 from server_core.observe import server_version
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
@@ -18,6 +17,7 @@ from services.gateway.edge import DRAIN_BYTES
 from services.gateway.reply import GZIP_BYTES
 from tests.support.exchange import Sent, in_process
 from tests.support.gateway import Served, actions_service, data_service, served
+from tests.support.settings import gateway_settings, server_settings
 
 JSON = {"content-type": "application/json"}
 
@@ -200,7 +200,7 @@ async def test_pages_beside_are_below_the_base_path_too() -> None:
         return PlainTextResponse("figures")
 
     app = create_app(
-        Settings(gateway=GatewaySettings(base_path="/prefect")),
+        server_settings(gateway=gateway_settings(base_path="/prefect")),
         data=data_service(),
         actions=actions_service(),
         beside={"/metrics": page},

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from server_core.config import GatewaySettings, Settings
 from server_core.wire import GraphQLRequest
 from services.gateway.app import create_app
 from tests.support.gateway import actions_service, data_service
 from tests.support.servers import listening
+from tests.support.settings import gateway_settings, server_settings
 
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -43,7 +43,9 @@ async def test_the_page_comes_alive(tmp_path: Path, path: str) -> None:
         asked.append(request.query)
 
     app = create_app(
-        Settings(gateway=GatewaySettings(base_path="/prefect")), data=data_service(note), actions=actions_service(note)
+        server_settings(gateway=gateway_settings(base_path="/prefect")),
+        data=data_service(note),
+        actions=actions_service(note),
     )
     async with listening(app) as url:
         document, said = await shown(f"{url}{path}?query=%7B%20hello%20%7D", tmp_path)

@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 from graphql import build_client_schema, get_introspection_query
 
-from server_core.config import DataSettings, Settings
 from services.data.app import create_app as data_app
 from services.data.app import create_service as create_data
 from services.gateway.upstream import HttpUpstream
@@ -18,6 +17,7 @@ from services.graphql.app import create_app as actions_app
 from services.graphql.app import create_service as create_actions
 from tests.support.gateway import Served, served
 from tests.support.servers import listening
+from tests.support.settings import data_settings, server_settings
 
 COLLISIONS = [
     *(f"delete_{noun}" for noun in ("agent", "agent_config", "cloud_hook", "flow", "flow_group", "flow_run")),
@@ -33,7 +33,7 @@ EXTENSIONS = ["set_flow_group_settings"]
 @pytest.fixture(params=["in process", "over sockets"])
 async def server(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Served]:
     """Return the whole server but the towel, with all that the data API can be asked for."""
-    settings = Settings(data=DataSettings(mutations=True))
+    settings = server_settings(data=data_settings(mutations=True))
     data, actions = create_data(settings, database_url), create_actions(settings, database_url)
     if request.param == "in process":
         async with served(data, actions) as running:

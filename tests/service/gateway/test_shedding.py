@@ -13,7 +13,6 @@ import asyncpg
 import httpx
 import pytest
 
-from server_core.config import Settings
 from server_core.db.session import Database
 from services.data.app import create_app as create_data_app
 from services.data.app import create_service as create_data
@@ -25,6 +24,7 @@ from tests.support.cluster import connected
 from tests.support.factories import Flow
 from tests.support.rows import make_flow, make_flow_run, task_runs_of
 from tests.support.servers import listening
+from tests.support.settings import server_settings
 from tests.support.waiting import wait_until
 
 PLACES = 4
@@ -77,7 +77,7 @@ async def world(request: pytest.FixtureRequest, database_url: str, database: Dat
 
 @asynccontextmanager
 async def serving(database_url: str, database: Database, *, over_http: bool) -> AsyncIterator[World]:
-    settings = Settings()
+    settings = server_settings()
     settings = replace(
         settings,
         gateway=replace(settings.gateway, reads_at_once=PLACES, reads_waiting=WAITING, reads_wait_seconds=3600.0),

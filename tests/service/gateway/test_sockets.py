@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from server_core.config import GatewaySettings, Settings
 from services.gateway.app import create_app
 from services.gateway.upstream import HttpUpstream
 from tests.support.gateway import FLOWS, actions_service, data_service
 from tests.support.servers import behind_http, listening
+from tests.support.settings import gateway_settings, server_settings
 
 
 @asynccontextmanager
 async def reachable(data_url: str, actions_url: str, **settings: int) -> AsyncIterator[httpx.AsyncClient]:
     """Serve a gateway in front of two URLs."""
     app = create_app(
-        Settings(gateway=GatewaySettings(**settings)),  # type: ignore[arg-type]
+        server_settings(gateway=gateway_settings(**settings)),
         data=HttpUpstream(f"{data_url}/graphql/", name="data"),
         actions=HttpUpstream(f"{actions_url}/graphql/", name="actions"),
         patience_seconds=30,

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from graphql import build_client_schema, get_introspection_query
 
-from server_core.config import GatewaySettings, Settings
 from server_core.errors import Unavailable
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
 from services.gateway.app import create_app
@@ -22,6 +21,7 @@ from services.gateway.upstream import HttpUpstream
 from tests.support.exchange import JSON, Exchange, in_process, over_socket, posted
 from tests.support.gateway import FLOWS, actions_service, data_service
 from tests.support.servers import behind_http, listening
+from tests.support.settings import gateway_settings, server_settings
 from tests.support.upstreams import Overridden, SchemaService
 
 WAYS = ("in process", "over sockets")
@@ -77,7 +77,7 @@ class Mortal:
 
 async def front(stack: AsyncExitStack, way: str, data: Upstream, actions: Upstream) -> Front:
     """Put a gateway before two services, until the stack is closed."""
-    settings = Settings(gateway=GatewaySettings())
+    settings = server_settings(gateway=gateway_settings())
     if way == "in process":
         behind = {"data": Mortal(data), "actions": Mortal(actions)}
         app = create_app(settings, data=behind["data"], actions=behind["actions"], patience_seconds=30)

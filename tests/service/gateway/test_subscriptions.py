@@ -9,12 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from server_core.config import GatewaySettings, LiveSettings, Settings
+from server_core.config import LiveSettings
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, LiveService, Watcher, errors_body
 from services.gateway.app import create_app
 from tests.support.gateway import actions_service, data_service
 from tests.support.live_client import BOTH, LEGACY, TRANSPORT, connected_to, talking
 from tests.support.servers import listening
+from tests.support.settings import gateway_settings, server_settings
 from tests.support.upstreams import Overridden, SchemaService
 from tests.support.waiting import wait_until
 
@@ -42,7 +43,9 @@ async def serving(data: LiveService | None = None, **live: Any) -> AsyncIterator
     """Serve a gateway with these of LiveSettings."""
     services = data_service(), actions_service()
     app = create_app(
-        Settings(gateway=GatewaySettings(), live=LiveSettings(**live)), data=data or services[0], actions=services[1]
+        server_settings(gateway=gateway_settings(), live=LiveSettings(**live)),
+        data=data or services[0],
+        actions=services[1],
     )
     async with listening(app) as url:
         yield Served(url, *services, app.state.leave)

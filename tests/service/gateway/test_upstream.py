@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from server_core.config import GatewaySettings, GraphQLSettings, Settings
+from server_core.config import GraphQLSettings
 from server_core.errors import ConfigError, ServerError, Unavailable
 from server_core.wire import GraphQLRequest
 from services.gateway.upstream import HttpUpstream, actions_upstream
 from tests.support.servers import RawServer
+from tests.support.settings import gateway_settings, server_settings
 
 QUERY = GraphQLRequest(query="{ a }", read_only=True)
 MUTATION = GraphQLRequest(query="mutation { a }")
@@ -184,8 +185,8 @@ async def test_a_connection_is_not_used_up_to_the_moment_when_the_actions_close_
     """A mutation sent into a connection that closes has no known outcome."""
     server.then(server.saying(GOOD))
     client = actions_upstream(
-        Settings(
-            gateway=GatewaySettings(graphql_url=f"http://127.0.0.1:{server.port}/"),
+        server_settings(
+            gateway=gateway_settings(graphql_url=f"http://127.0.0.1:{server.port}/"),
             graphql=GraphQLSettings(keep_alive_seconds=0),
         )
     )

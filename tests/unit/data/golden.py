@@ -21,6 +21,7 @@ from services.data.request import Requests
 from services.data.schema.bindings import Schema
 from services.data.schema.build import build_schema
 from services.data.sql.script import Script
+from tests.support.settings import remembers
 
 HERE: Final = Path(__file__).parent
 CASES: Final = HERE / "cases"
@@ -39,7 +40,7 @@ def schema(*, mutations: bool = False) -> Schema:
 
 def requests(*, null_collapse: bool = True, mutations: bool = False) -> Requests:
     """Return a fresh Requests over that schema."""
-    return Requests(schema(mutations=mutations), null_collapse=null_collapse)
+    return Requests(schema(mutations=mutations), null_collapse=null_collapse, remember=remembers())
 
 
 def request_of(case: Path) -> GraphQLRequest:

@@ -11,11 +11,11 @@ import yaml
 from server_core.wire import GraphQLRequest
 from services.data.errors import DataError, NotSupported
 from services.data.plan.inserts import MOST_VALUES
-from services.data.request import LARGEST_KEPT_SCRIPT
+from services.data.request import LARGEST_KEPT_SCRIPT, Requests
 from services.data.schema.changes import OPERATORS
 from services.data.sql.changes import ASSIGNMENTS
 from services.data.sql.script import Call, Script
-from tests.unit.data.golden import HERE, requests
+from tests.unit.data.golden import HERE, requests, schema
 from tests.unit.data.test_request import HOSTILE, Refusal
 
 REFUSALS = [Refusal(**entry) for entry in yaml.safe_load((HERE / "refused_mutations.yaml").read_text())]
@@ -239,7 +239,7 @@ def test_different_rows_are_one_statement_up_to_the_limit_of_parameters() -> Non
 
 
 def test_long_scripts_are_not_kept() -> None:
-    prepared = requests(mutations=True)
+    prepared = Requests(schema(mutations=True))
     query = "mutation ($rows: [log_insert_input!]!) { insert_log(objects: $rows) { affected_rows } }"
 
     def answer(count: int) -> Any:

@@ -104,7 +104,7 @@ def test_literals_that_happen_to_be_equal_do_not_decide_how_counts_share_a_scan(
 
 
 def test_one_plan_serves_all_values_of_a_shape() -> None:
-    prepared = requests()
+    prepared = Requests(schema())
     query = """
         query ($w: flow_bool_exp, $n: Int, $deep: Boolean!) {
             flow(where: $w, limit: $n) { id name @include(if: $deep) }

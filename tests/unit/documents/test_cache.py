@@ -1,4 +1,7 @@
-"""The cache is bounded by entries and by weight."""
+"""The cache is bounded by entries and by weight, whoever uses it at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 from server_core.documents.cache import BoundedCache
 
@@ -37,3 +40,42 @@ def test_replacing_counts_the_weight_once() -> None:
         kept.put("a", 1, 6)
     kept.put("b", 1, 4)
     assert [kept.get(key) for key in "ab"] == [1, 1]
+
+
+def test_what_is_new_is_kept_though_all_else_is_in_use() -> None:
+    kept = cache()
+    for key in "abc":
+        kept.put(key, 1, 1)
+        kept.get(key)
+    kept.put("d", 1, 1)
+    assert kept.get("d") == 1
+    assert len(kept) == 3
+
+
+def test_what_is_in_use_outlives_what_is_asked_once() -> None:
+    kept = cache()
+    kept.put("a", 1)
+    for number in range(100):
+        kept.put(f"once {number}", 1)
+        assert kept.get("a") == 1
+
+
+def test_threads_leave_it_within_its_bounds() -> None:
+    kept: BoundedCache[int, int] = BoundedCache(entries=20, weight=50)
+
+    def use(seed: int) -> bool:
+        random = Random(seed)
+        right = True
+        for _ in range(3000):
+            key = random.randrange(60)
+            found = kept.get(key)
+            right = right and found in (None, key)
+            if found is None:
+                kept.put(key, key, 1 + key % 5)
+        return right
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(use, range(4)))
+    assert len(kept) <= 20
+    assert kept.held <= 50
+    assert kept.held == sum(1 + key % 5 for key in range(60) if kept.get(key) is not None)

@@ -4,11 +4,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from server_core.config import GatewaySettings
+from server_core.documents.measured import PlanCollector
 from server_core.documents.memory import Stats
 from server_core.errors import Overloaded, ServerError, Unavailable
 from server_core.wire import GraphQLRequest, GraphQLResponse
 from services.gateway.admission import Admission
-from services.gateway.measured import GatewayCollector, UpstreamMetrics
+from services.gateway.measured import UpstreamMetrics, WaitingCollector
 from services.gateway.stitch import Owner
 from services.gateway.upstream import AnswerLost
 from tests.support.gateway import data_service
@@ -47,13 +48,12 @@ async def test_how_a_call_ends(answer: GraphQLResponse | Exception, outcome: str
 
 def test_what_waits_and_what_is_remembered() -> None:
     registry = CollectorRegistry()
-    GatewayCollector(
-        registry,
-        waiting=lambda owner: 3 if owner is Owner.DATA else 0,
-        plans=lambda: (Stats(hits=5, misses=2, unfit=1), 7),
-    )
+    WaitingCollector(registry, waiting=lambda owner: 3 if owner is Owner.DATA else 0)
+    PlanCollector(registry, service="gateway", plans=lambda: (Stats(hits=5, misses=2, unfit=1), 7))
+    PlanCollector(registry, service="data", plans=lambda: None)
     shown = generate_latest(registry).decode()
     assert 'prefect_server_waiting_queries{upstream="data"} 3.0' in shown
     assert 'prefect_server_gateway_plans_total{outcome="hit"} 5.0' in shown
     assert 'prefect_server_gateway_plans_total{outcome="unfit"} 1.0' in shown
     assert "prefect_server_gateway_plans_kept 7.0" in shown
+    assert 'prefect_server_data_plans_total{outcome="miss"} 0.0' in shown

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from server_core.config import DataSettings, LiveSettings, Settings
+from server_core.config import DataSettings, LiveSettings
 from services.data.app import DataService, create_app, create_service
 from services.data.catalog.model import QualifiedName
 from tests.support.servers import listening
+from tests.support.settings import data_settings, server_settings
 from tests.support.waiting import wait_until
 
 NEVER = 3600.0
@@ -44,7 +45,7 @@ def serving(database_url: str) -> Serving:
     @asynccontextmanager
     async def serve(data: DataSettings | None = None, **options: Any) -> AsyncIterator[Served]:
         given = {"poll_interval_seconds": NEVER, "min_interval_seconds": 0.0, **options}
-        settings = Settings(data=data or DataSettings(), live=LiveSettings(**given))
+        settings = server_settings(data=data or data_settings(), live=LiveSettings(**given))
         service = create_service(settings, database_url)
         async with listening(create_app(service)) as url:
             yield Served(url=url, service=service)

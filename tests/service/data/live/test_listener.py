@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from server_core.db.session import Database
+from services.data.answer import Prepared
 from services.data.catalog.model import QualifiedName
 from services.data.live.hub import NOTHING, Hub
 from services.data.live.listener import Listener
-from services.data.request import Prepared
 
 PROJECT = QualifiedName("public", "project")
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from server_core.config import DataSettings
 from server_core.db.session import Database
 from server_core.wire import GraphQLRequest
 from tests.service.data.live.conftest import Served, Serving
 from tests.support.cluster import connected
 from tests.support.live_client import BOTH, talking
 from tests.support.recorder import recorded
+from tests.support.settings import data_settings
 from tests.support.waiting import wait_until
 
 PROJECTS = "subscription { project(order_by: {name: asc}) { name } }"
@@ -158,7 +158,7 @@ async def test_many_changes_are_one_question(serving: Serving, database: Databas
 
 
 async def test_an_error_ends_only_its_subscription(serving: Serving, database: Database, database_url: str) -> None:
-    async with serving(DataSettings(statement_timeout_seconds=0.3)) as served, talking(served.url) as client:
+    async with serving(data_settings(statement_timeout_seconds=0.3)) as served, talking(served.url) as client:
         await client.begin("good", "subscription { tenant { name } }")
         await client.data("good")
         await client.begin("bad", "subscription { project { name tenant { name } } }")
@@ -196,7 +196,7 @@ async def test_requests_that_are_wrong_are_refused_in_the_documented_shape(serve
 
 
 async def test_mutations_go_over_the_socket_too(serving: Serving) -> None:
-    async with serving(DataSettings(mutations=True)) as served, talking(served.url) as client:
+    async with serving(data_settings(mutations=True)) as served, talking(served.url) as client:
         await client.begin("live", PROJECTS)
         assert await client.data("live") == projects()
         await client.begin("do", 'mutation { insert_project_one(object: {name: "a"}) { name } }')

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from server_core.wire import GraphQLRequest
+from services.data.answer import Prepared
 from services.data.catalog.model import QualifiedName
 from services.data.errors import ConnectionFailed, TimedOut
 from services.data.live.hub import NOTHING, Hub
-from services.data.request import Prepared
 from tests.support.waiting import wait_until
 from tests.support.watching import Noting
 from tests.unit.data.golden import requests
