@@ -29,6 +29,7 @@ from server_core.documents.limits import excess
 from server_core.documents.memory import ShapeMemory, Stats
 from server_core.documents.slots import Slots, learn
 from server_core.shape import Mark, Shape, cut
+from services.gateway.fitting import Fitting
 from services.gateway.refusal import INTERNAL, PARSE_FAILED, VALIDATION_FAILED, Refusal
 from services.gateway.split import (
     Fragments,
@@ -176,6 +177,7 @@ class Documents:
     introspection: bool = True
     remember: bool = True
     stats: Stats = field(default_factory=Stats)
+    _fitting: Fitting = field(default_factory=Fitting)
     _texts: BoundedCache[tuple[str, str | None], Plan] = field(
         default_factory=lambda: BoundedCache(entries=_PLANS, weight=_PLANNED_CHARACTERS, heaviest=_LONGEST_PLANNED)
     )
@@ -251,7 +253,7 @@ class Documents:
         operation, fragments = _selected(document, operation_name), _fragments(document)
         kind = operation.operation
         fields = root_fields(self.stitched, operation, fragments)
-        variables = declared(self.stitched.schema, operation.variable_definitions or ())
+        variables = declared(self.stitched.schema, operation.variable_definitions or (), self._fitting)
         alone = len(document.definitions) == 1 + len(fragments) and not opens_fragments(operation)
         if slots is not None:
             blank: DocumentNode = visit(document, Blanks(slots))

@@ -5,7 +5,7 @@ coerces them again (data-api.md §3.2, §3.3).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -22,6 +22,7 @@ from graphql import (
 from graphql.pyutils import print_path_list
 from graphql.utilities import coerce_input_value, validate_input_value
 
+from services.gateway.fitting import DEEPEST, Fits, Fitting
 from services.gateway.refusal import INTERNAL, Refusal
 from services.gateway.split import place
 
@@ -36,26 +37,38 @@ class Variable:
     Attributes:
         name: without the dollar sign.
         type: what its value must be.
+        fits: a quick test of its type.
         has_default: whether the operation gives a value for when the client gives none.
         line, column: where it is declared.
     """
 
     name: str
     type: GraphQLInputType
+    fits: Fits = field(repr=False, compare=False)
     has_default: bool
     line: int
     column: int
 
 
-def declared(schema: GraphQLSchema, definitions: Sequence[VariableDefinitionNode]) -> tuple[Variable, ...]:
-    """Read the variable definitions of a validated operation."""
+def declared(
+    schema: GraphQLSchema, definitions: Sequence[VariableDefinitionNode], fitting: Fitting
+) -> tuple[Variable, ...]:
+    """Read the variable definitions of a validated operation.
+
+    Args:
+        schema: it is valid in.
+        definitions: of the operation.
+        fitting: tests for the types of this schema.
+    """
     found = []
     for definition in definitions:
         line, column = place(definition)
+        type_: GraphQLInputType = type_from_ast(schema, definition.type)  # type: ignore[assignment]
         found.append(
             Variable(
                 name=definition.variable.name.value,
-                type=type_from_ast(schema, definition.type),  # type: ignore[arg-type]
+                type=type_,
+                fits=fitting.test(type_),
                 has_default=definition.default_value is not None,
                 line=line,
                 column=column,
@@ -76,6 +89,8 @@ def check(variables: Sequence[Variable], values: Mapping[str, Any]) -> None:
         if value is Undefined:
             if is_non_null_type(variable.type) and not variable.has_default:
                 _report(problems, variable, f" of required type '{variable.type}' was not provided.")
+        elif variable.fits(value, DEEPEST):
+            continue
         elif _too_deep(value, variable.type):
             _report(problems, variable, " is nested too deeply.")
         elif coerce_input_value(value, variable.type) is Undefined:
