@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,10 @@ def _shown(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+_read_uuid = lru_cache(maxsize=512)(UUID)
+"""The lines of a batch of logs name the same runs again and again."""
+
+
 def parse_uuid(value: object) -> UUID:
     """Return the UUID that a string spells in any way Python's uuid.UUID accepts.
 
@@ -28,7 +33,7 @@ def parse_uuid(value: object) -> UUID:
         return value
     if isinstance(value, str):
         try:
-            return UUID(value)
+            return _read_uuid(value)
         except ValueError:
             pass
     raise GraphQLError(f"Could not parse UUID: invalid value {_shown(value)}.")

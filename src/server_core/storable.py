@@ -18,10 +18,14 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(r"\\u(?:0000|d[89a-f])")
 _REPLACEMENT = "\ufffd"
 _SIZEOF_ASCII_STR = 49
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
+"""What json.dumps does, without making an encoder each time; what holds itself is nested too deeply."""
 
 
 def storable_text(text: str) -> str:
     """Return the text with each character that Postgres cannot hold replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub(_REPLACEMENT, text)
 
 
@@ -32,9 +36,9 @@ def storable_json(value: Any) -> str:
         InvalidInput: it holds NaN or Infinity, or is nested too deeply.
     """
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = _encode(value)
         if _SUSPECT.search(text):
-            text = json.dumps(_clean(value), allow_nan=False)
+            text = _encode(_clean(value))
     except ValueError as error:
         raise InvalidInput("NaN and Infinity are not JSON.") from error
     except RecursionError as error:
@@ -49,7 +53,7 @@ def exact_json(value: Any) -> str:
         InvalidInput: it holds U+0000, lone surrogates, NaN or Infinity, or is nested too deeply.
     """
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = _encode(value)
     except ValueError as error:
         raise InvalidInput("NaN and Infinity are not JSON.") from error
     except RecursionError as error:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import (
+    GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLNonNull,
+    GraphQLScalarType,
     Undefined,
-    is_leaf_type,
     is_list_type,
     is_required_input_field,
 )
@@ -63,38 +64,49 @@ def coercer(type_: GraphQLInputType) -> Coerce:
     Raises:
         Uncompilable: the type has something that these functions do not know.
     """
-    if isinstance(type_, GraphQLNonNull):
-        present = _present(type_.of_type)
+    required, present = _taken_apart(type_)
 
-        def required(value: Any) -> Any:
-            if value is None:
+    def coerce(value: Any) -> Any:
+        if value is None:
+            if required:
                 raise Misfit
-            return present(value)
+            return None
+        return present(value)
 
-        return required
-    coerce = _present(type_)
-    return lambda value: None if value is None else coerce(value)
+    return coerce
 
 
-def constructor(type_: GraphQLInputObjectType) -> Callable[..., Any]:
-    """Return the class whose objects stand for an input type's values."""
+def constructor(type_: GraphQLInputObjectType) -> Callable[[dict[str, Any]], Any]:
+    """Return what makes the object that stands for an input type's value, of its attributes.
+
+    A plain dataclass is made as `copy` makes one, without its `__init__`, which takes longer than all the rest.
+    """
     definition = type_.extensions.get(_BACKREF)
     if definition is None or type_.is_one_of:
         raise Uncompilable(type_.name)
-    made: Callable[..., Any] = definition.origin
-    return made
+    made: Any = definition.origin
+    if made.__dataclass_params__.frozen or hasattr(made, "__slots__") or hasattr(made, "__post_init__"):
+        return lambda attributes: made(**attributes)
+
+    def make(attributes: dict[str, Any]) -> Any:
+        value = object.__new__(made)
+        value.__dict__ = attributes
+        return value
+
+    return make
 
 
 def members(type_: GraphQLInputObjectType) -> tuple[Member, ...]:
     """Return the fields of an input type.
 
     Raises:
-        Uncompilable: one has a default in GraphQL.
+        Uncompilable: one has a default in GraphQL, or one that is made anew each time.
     """
     found = []
     for name, field in type_.fields.items():
         attribute = field.extensions[_BACKREF]
-        if field.default_value is not Undefined or field.default is not None:
+        made = attribute.default_factory is not NO_DEFAULT
+        if made or field.default_value is not Undefined or field.default is not None:
             raise Uncompilable(f"{type_.name}.{name}")
         found.append(
             Member(
@@ -102,7 +114,7 @@ def members(type_: GraphQLInputObjectType) -> tuple[Member, ...]:
                 attribute=attribute.python_name,
                 type_=field.type,
                 required=is_required_input_field(field),
-                defaults=attribute.default_value is not NO_DEFAULT or attribute.default_factory is not NO_DEFAULT,
+                defaults=attribute.default_value is not NO_DEFAULT,
             )
         )
     return tuple(found)
@@ -120,54 +132,78 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
+def _taken_apart(type_: GraphQLInputType) -> tuple[bool, Coerce]:
+    """Return whether a type refuses null, and what makes a resolver's value of any other."""
+    if isinstance(type_, GraphQLNonNull):
+        return True, _present(type_.of_type)
+    return False, _present(type_)
+
+
 def _present(type_: GraphQLInputType) -> Coerce:
-    """Return the same for values other than null."""
     if is_list_type(type_):
-        item = coercer(type_.of_type)
-
-        def many(value: Any) -> list[Any]:
-            if type(value) is list:
-                return [item(each) for each in value]
-            if isinstance(value, _SINGLE):
-                return [item(value)]
-            raise Misfit
-
-        return many
+        return _list(type_.of_type)
     if isinstance(type_, GraphQLInputObjectType):
         return _object(type_)
-    if not is_leaf_type(type_):
+    if isinstance(type_, GraphQLEnumType):
+        return _enum(type_)
+    if not isinstance(type_, GraphQLScalarType):
         raise Uncompilable(str(type_))
-    read, made = type_.coerce_input_value, leaf(type_)
+    return type_.coerce_input_value  # ours and GraphQL's raise for what they refuse; none returns Undefined
 
-    def scalar(value: Any) -> Any:
-        coerced = read(value)
-        if coerced is Undefined:
+
+def _list(item_type: GraphQLInputType) -> Coerce:
+    required, item = _taken_apart(item_type)
+
+    def many(value: Any) -> list[Any]:
+        if type(value) is not list:
+            if not isinstance(value, _SINGLE):
+                raise Misfit
+            return [item(value)]
+        if None not in value:
+            return [item(each) for each in value]
+        if required:
             raise Misfit
-        return coerced
+        return [None if each is None else item(each) for each in value]
 
-    return scalar if made is _unchanged else lambda value: made(scalar(value))
+    return many
+
+
+def _enum(type_: GraphQLEnumType) -> Coerce:
+    made = leaf(type_)
+    values = {name: made(type_.coerce_input_value(name)) for name in type_.values}
+
+    def named(value: Any) -> Any:
+        if type(value) is not str:
+            raise Misfit
+        return values[value]
+
+    return named
 
 
 def _object(type_: GraphQLInputObjectType) -> Coerce:
     make = constructor(type_)
-    steps = [(each.name, each.attribute, coercer(each.type_), each.required, each.defaults) for each in members(type_)]
+    steps = [(each.name, each.attribute, *_taken_apart(each.type_), each.defaults) for each in members(type_)]
 
     def build(value: Any) -> Any:
         if type(value) is not dict:
             raise Misfit
         given = 0
         attributes: dict[str, Any] = {}
-        for name, attribute, coerce, required, defaults in steps:
+        for name, attribute, required, coerce, defaults in steps:
             member = value.get(name, MISSING)
-            if member is not MISSING:
+            if member is None or member is MISSING:
+                if required:
+                    raise Misfit
+                if member is None:
+                    given += 1
+                elif defaults:
+                    continue
+                attributes[attribute] = None
+            else:
                 given += 1
                 attributes[attribute] = coerce(member)
-            elif required:
-                raise Misfit
-            elif not defaults:
-                attributes[attribute] = None
         if given != len(value):
             raise Misfit
-        return make(**attributes)
+        return make(attributes)
 
     return build

@@ -116,7 +116,7 @@ class Sources:
                     attributes[attribute] = value
                 elif not defaults:
                     attributes[attribute] = None
-            return make(**attributes)
+            return make(attributes)
 
         return build
 

@@ -1,13 +1,12 @@
 """The mutation that stores log lines (actions.md §2.9): unpack the input, call the verb, shape the payload."""
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from uuid import UUID
 
 import strawberry
 
 from server_core.actions import logs
-from server_core.actions.logs import LogEntry
 from services.graphql.context import ActionInfo
 from services.graphql.inputs import built_at_once
 from services.graphql.scalars import JSON
@@ -15,7 +14,7 @@ from services.graphql.schema.payloads import SuccessPayload
 
 
 @strawberry.enum(name="log_level")
-class LogLevel(Enum):
+class LogLevel(StrEnum):
     """How severe a line is: the names that Python's logging has."""
 
     DEBUG = "DEBUG"
@@ -54,16 +53,4 @@ class Mutation:
     @strawberry.mutation
     async def write_run_logs(self, info: ActionInfo, input: WriteRunLogsInput) -> SuccessPayload | None:
         """Store log lines."""
-        entries = [
-            LogEntry(
-                flow_run_id=each.flow_run_id,
-                task_run_id=each.task_run_id,
-                timestamp=each.timestamp,
-                message=each.message,
-                name=each.name,
-                level=None if each.level is None else each.level.value,
-                info=each.info,
-            )
-            for each in input.logs
-        ]
-        return SuccessPayload(success=await logs.write_run_logs(info.context.actions, logs=entries))
+        return SuccessPayload(success=await logs.write_run_logs(info.context.actions, logs=input.logs))

@@ -8,7 +8,7 @@ batch whose answer was lost comes again: a line is stored once however often it 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from server_core.actions.context import ActionContext
@@ -26,7 +26,7 @@ MESSAGE_LIMIT: Final = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogEntry:
-    """A line of a flow run's log.
+    """A line of a flow run's log, as the server writes one itself.
 
     Attributes:
         flow_run_id: whose line it is.
@@ -47,7 +47,26 @@ class LogEntry:
     info: Any = None
 
 
-async def write_run_logs(context: ActionContext, *, logs: Sequence[LogEntry]) -> bool:
+class LogLine(Protocol):
+    """What is read of a line, whoever made it: see LogEntry."""
+
+    @property
+    def flow_run_id(self) -> UUID: ...
+    @property
+    def task_run_id(self) -> UUID | None: ...
+    @property
+    def timestamp(self) -> datetime | None: ...
+    @property
+    def message(self) -> str | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def level(self) -> str | None: ...
+    @property
+    def info(self) -> Any: ...
+
+
+async def write_run_logs(context: ActionContext, *, logs: Sequence[LogLine]) -> bool:
     """Store log lines; always True. Lines of unknown runs and with a bad `info` are dropped, and those stored before.
 
     Raises:
@@ -60,7 +79,7 @@ async def write_run_logs(context: ActionContext, *, logs: Sequence[LogEntry]) ->
 
 
 async def write_logs_in(
-    session: WriteSession, context: ActionContext, logs: Sequence[LogEntry], *, overdue_before: datetime | None = None
+    session: WriteSession, context: ActionContext, logs: Sequence[LogLine], *, overdue_before: datetime | None = None
 ) -> list[UUID]:
     """Store log lines inside the caller's transaction: one statement.
 
@@ -79,38 +98,35 @@ async def write_logs_in(
     return await store.insert_logs(session, logs=lines, overdue_before=overdue_before) if lines else []
 
 
-def _line(entry: LogEntry, now: datetime, places: dict[tuple[int, datetime], int]) -> store.NewLog | None:
+def _line(entry: LogLine, now: datetime, places: dict[tuple[int, datetime], int]) -> store.NewLog | None:
     """Return a line as it is stored, or None if it cannot be; `places` counts the lines of a run at one time."""
     level = entry.level or "INFO"
     if level not in LEVELS:
         raise InvalidInput(f"{level!r} is not a log level; levels are: {', '.join(LEVELS)}.")
-    try:
-        info = None if entry.info is None else storable_json(entry.info)
-    except InvalidInput:
-        return None
-    if entry.info is not None and not isinstance(entry.info, dict):
-        return None
+    info = entry.info
+    if info is not None:
+        try:
+            text = storable_json(info)
+        except InvalidInput:
+            return None
+        if not isinstance(info, dict):
+            return None
+        info = text
     timestamp = entry.timestamp or now
     name = None if entry.name is None else storable_text(entry.name)
     message = None if entry.message is None else storable_text(entry.message[:MESSAGE_LIMIT])
-    moment = (entry.flow_run_id.int, timestamp)
+    flow_run_id, task_run_id = entry.flow_run_id, entry.task_run_id
+    moment = (flow_run_id.int, timestamp)
     place = places.get(moment, 0)
     places[moment] = place + 1
-    return store.NewLog(
-        id=random_line_id(place)
-        if entry.timestamp is None
-        else line_id(
-            flow_run_id=entry.flow_run_id,
-            task_run_id=entry.task_run_id,
+    if entry.timestamp is None:
+        identity = random_line_id(place)
+    else:
+        identity = line_id(
+            flow_run_id=flow_run_id,
+            task_run_id=task_run_id,
             timestamp=timestamp,
             texts=(name, level, message, info),
             place=place,
-        ),
-        flow_run_id=entry.flow_run_id,
-        task_run_id=entry.task_run_id,
-        timestamp=timestamp,
-        name=name,
-        level=level,
-        message=message,
-        info=info,
-    )
+        )
+    return store.NewLog(identity, flow_run_id, task_run_id, timestamp, name, level, message, info)

@@ -1,17 +1,16 @@
 """SQL on table log. Called by actions.logs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from server_core.db.session import WriteSession
 from server_core.store.life import is_overdue
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewLog:
-    """A log line to insert; `info` is JSON text.
+class NewLog(NamedTuple):
+    """A log line to insert; `info` is JSON text. A tuple, because they come by the hundred.
 
     Attributes:
         id: a line that is there already under its flow run, time and id is not inserted.
@@ -37,19 +36,21 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_
     Returns:
         Those of the flow runs whose heartbeat is from before `overdue_before` (see store.life).
     """
+    columns = [list(column) for column in zip(*logs, strict=True)]
+    flow_runs = {each.int: each for each in columns[1]}  # the hash of a UUID is dear
+    task_runs = {each.int: each for each in columns[2] if each is not None}
     rows = await session.fetch(
         f"""
         WITH line AS (
             SELECT * FROM unnest(
-                $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $11::uuid[]
-            ) AS l(flow_run_id, task_run_id, "timestamp", name, level, message, info, id)
+                $1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[]
+            ) AS l(id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
         ),
         flow AS (
-            SELECT id, tenant_id, state, heartbeat FROM flow_run WHERE id = ANY($8::uuid[]) ORDER BY id FOR KEY SHARE
+            SELECT id, tenant_id, state, heartbeat FROM flow_run WHERE id = ANY($9::uuid[]) ORDER BY id FOR KEY SHARE
         ),
         task AS (
-            SELECT id FROM task_run WHERE id = ANY($9::uuid[]) ORDER BY id FOR KEY SHARE
+            SELECT id FROM task_run WHERE id = ANY($10::uuid[]) ORDER BY id FOR KEY SHARE
         ),
         written AS (
             INSERT INTO log (id, tenant_id, flow_run_id, task_run_id, "timestamp", name, level, message, info)
@@ -61,18 +62,11 @@ async def insert_logs(session: WriteSession, *, logs: Sequence[NewLog], overdue_
             ORDER BY line.flow_run_id, line."timestamp", line.id
             ON CONFLICT DO NOTHING
         )
-        SELECT id FROM flow WHERE {is_overdue("flow", "$10")}
+        SELECT id FROM flow WHERE {is_overdue("flow", "$11")}
         """,  # noqa: S608 - made of constants
-        [log.flow_run_id for log in logs],
-        [log.task_run_id for log in logs],
-        [log.timestamp for log in logs],
-        [log.name for log in logs],
-        [log.level for log in logs],
-        [log.message for log in logs],
-        [log.info for log in logs],
-        list({log.flow_run_id for log in logs}),
-        list({log.task_run_id for log in logs if log.task_run_id is not None}),
+        *columns,
+        list(flow_runs.values()),
+        list(task_runs.values()),
         overdue_before,
-        [log.id for log in logs],
     )
     return [row["id"] for row in rows]
