@@ -44,9 +44,9 @@ migrate:
 postgres-matrix *options:
     python -m tests.support.postgres_matrix {{options}}
 
-# measure: `just bench towel`, `just bench shedding`; the first shows what a tick of each loop costs while the tables double
-bench name *options:
-    python -m bench.{{name}} {{options}}
+# measure each target beside its baseline: `just bench` (forty minutes), `just bench quick` (under three); or one thing: `just bench served`
+bench name="full" *options:
+    python -m {{ if name =~ '^(full|quick)$' { "bench " + name } else { "bench." + name } }} {{options}}
 
 # build the documentation into site/, failing on dead links
 docs:

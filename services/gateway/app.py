@@ -281,6 +281,7 @@ class Gateway:
             headers=request.headers if step.owner is Owner.ACTIONS else {},
             read_only=plan.reads,
             raw=request.raw if unchanged else None,
+            shape=plan.shape if unchanged else None,
         )
         try:
             service = self._services[step.owner]

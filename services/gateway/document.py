@@ -105,6 +105,11 @@ class Plan:
         self.whole = outline.whole
 
     @property
+    def shape(self) -> Shape | None:
+        """That of the document, if it has literals."""
+        return self._shape
+
+    @property
     def reads(self) -> bool:
         """Whether running it twice is harmless."""
         return self.kind is OperationType.QUERY
