@@ -1,7 +1,8 @@
 """Turns a GraphQLRequest into a GraphQLResponse over HTTP/1.1: an upstream that runs as a process of its own.
 
 Called by app. Raw asyncio under httptools instead of an HTTP client library: it carries every request, and a general
-client costs more than all the rest of the gateway together.
+client costs more than all the rest of the gateway together. For the same reason an answer that comes whole and simple,
+as those of our services do, goes past the parser.
 """
 
 import asyncio
@@ -28,6 +29,16 @@ IDLE_SECONDS = 2.0
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+_SIMPLE = re.compile(
+    rb"HTTP/1\.1 200(?: [^\r\n]*+)?\r\n"
+    rb"(?:(?!content-length|transfer-encoding|connection:(?! *keep-alive\r))[!#-9A-Z^-z|~]++:[^\r\n]*+\r\n)*+"
+    rb"content-length: *([0-9]{1,9})\r\n"
+    rb"(?:(?!content-length|transfer-encoding|connection:(?! *keep-alive\r))[!#-9A-Z^-z|~]++:[^\r\n]*+\r\n)*+"
+    rb"\r\n",
+    re.IGNORECASE,
+)
+"""The head of an answer that needs no parser: a length, no other framing, and the connection is kept."""
 
 _UNSAID = "{ __typename }"
 _LARGEST_STATUS = 10_000
@@ -100,7 +111,9 @@ class HttpUpstream:
             credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             head.append(f"Authorization: Basic {base64.b64encode(credentials.encode()).decode()}")
         head.append("Accept: application/json")
-        self._head = "\r\n".join([f"POST {target} HTTP/1.1", *head, "Content-Type: application/json", ""])
+        self._head = "\r\n".join([f"POST {target} HTTP/1.1", *head, "Content-Type: application/json", ""]).encode(
+            "latin-1", "replace"
+        )
         self._ready = "\r\n".join(["GET /ready HTTP/1.1", *head, "Connection: close", "", ""]).encode("latin-1")
 
     async def start(self) -> None:
@@ -148,22 +161,26 @@ class HttpUpstream:
             ServerError: there is no answer, and the operation may have been executed.
         """
         payload = self._payload(request)
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise Unavailable(f"The {self._name} service is too busy.") from error
+        if self._places.locked():
+            await self._place()
+        else:
+            await self._places.acquire()  # at once
         try:
             return await self._exchange(payload, again=request.read_only)
         finally:
             self._places.release()
 
+    async def _place(self) -> None:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Unavailable(f"The {self._name} service is too busy.") from error
+
     def _payload(self, request: GraphQLRequest) -> bytes:
         body = request.body()
-        passed_on = _clean({**request.headers, **sent_on()})
-        headers = "".join(f"{name}: {value}\r\n" for name, value in passed_on.items())
-        head = f"{self._head}Content-Length: {len(body)}\r\n{headers}\r\n"
-        return head.encode("latin-1", "replace") + body
+        headers = _lines({**request.headers, **sent_on()})
+        return b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), headers, body)
 
     async def _exchange(self, payload: bytes, *, again: bool) -> GraphQLResponse:
         connection = self._kept()
@@ -182,14 +199,15 @@ class HttpUpstream:
             raise AnswerLost(f"The connection to the {self._name} service was lost.") from broken
 
     async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
+        limit = asyncio.get_running_loop().call_later(self._answer_timeout, connection.expire)
         try:
-            async with asyncio.timeout(self._answer_timeout):
-                response = await self._talk(connection, payload)
-        except TimeoutError as error:
+            return await self._talk(connection, payload)
+        except _Late as error:
             raise ServerError(
                 f"The {self._name} service did not answer in time; the request may have been carried out."
             ) from error
-        return response
+        finally:
+            limit.cancel()
 
     async def _talk(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
         self._busy.add(connection)
@@ -245,13 +263,15 @@ def actions_upstream(settings: Settings) -> HttpUpstream:
     )
 
 
-def _clean(headers: Mapping[str, str]) -> dict[str, str]:
-    """Drop headers that would break the frame of the request, or have it refused: on a WebSocket they are just text."""
-    return {
-        name: value
+def _lines(headers: Mapping[str, str]) -> bytes:
+    """Write headers; those are left out that would break the frame of the request, or have it refused: on a WebSocket
+    they are just text.
+    """
+    return "".join(
+        f"{name}: {value}\r\n"
         for name, value in headers.items()
-        if _NAME.fullmatch(name) and not _FORBIDDEN_IN_VALUES.search(value)
-    }
+        if _NAME.fullmatch(name) and (value.isprintable() or not _FORBIDDEN_IN_VALUES.search(value))
+    ).encode("latin-1", "replace")
 
 
 class _Broken(Exception):
@@ -260,6 +280,10 @@ class _Broken(Exception):
     def __init__(self, reason: str, *, begun: bool) -> None:
         super().__init__(reason)
         self.begun = begun
+
+
+class _Late(Exception):
+    """The time for an answer is over."""
 
 
 class _Connection(asyncio.Protocol):
@@ -286,7 +310,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise _Broken("closed", begun=False)
         self._begun = self._keep = False
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = None
         self._reset()
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(payload)
@@ -294,6 +318,11 @@ class _Connection(asyncio.Protocol):
             return await self._answer
         finally:
             self._answer = None
+
+    def expire(self) -> None:
+        """Wait for the answer no longer: `ask` raises _Late."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(_Late())
 
     def close(self) -> None:
         """Close without waiting for anything."""
@@ -310,14 +339,29 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._answer.done() or self._parser is None:
+        if self._answer is None or self._answer.done():
             self.close()  # nobody asked: what comes next could be taken for the answer to the next request
             return
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            if self._whole(data, self._answer):
+                return
+            self._parser = httptools.HttpResponseParser(self)
+        assert self._parser is not None  # noqa: S101 - the first piece made it
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(f"not HTTP: {error}")
+
+    def _whole(self, data: bytes, answer: "asyncio.Future[GraphQLResponse]") -> bool:
+        """Take an answer that came in one piece, as most do, past the parser; tell whether it was one."""
+        head = _SIMPLE.match(data)
+        if head is None or int(head[1]) != len(data) - head.end() or self._transport is None:
+            return False
+        self._keep = self._transport.get_write_buffer_size() == 0
+        self.used_at = asyncio.get_running_loop().time()
+        answer.set_result(GraphQLResponse(body=data[head.end() :]))
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keep = False

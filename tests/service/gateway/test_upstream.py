@@ -10,7 +10,7 @@ import pytest
 from server_core.config import GraphQLSettings
 from server_core.errors import ConfigError, ServerError, Unavailable
 from server_core.wire import GraphQLRequest
-from services.gateway.upstream import HttpUpstream, actions_upstream
+from services.gateway.upstream import AnswerLost, HttpUpstream, actions_upstream
 from tests.support.servers import RawServer
 from tests.support.settings import gateway_settings, server_settings
 
@@ -76,6 +76,11 @@ async def test_the_body_that_came_goes_on_as_it_is(server: RawServer) -> None:
         ([b"HTTP/1.1 200 OK\r\n\r\n" + BODY], True),
         ([b"HTTP/1.0 200 OK\r\n\r\n", BODY], True),
         ([b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 16\r\n\r\n" + BODY], True),
+        ([b"HTTP/1.1 200 OK\r\nConnection: Close\r\ncontent-length:16\r\n\r\n" + BODY], True),
+        ([b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\nconnection:  close\r\n\r\n" + BODY], True),
+        ([b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 16\r\nVary: a\r\n\r\n" + BODY], False),
+        ([b"HTTP/1.1 200\r\nx-length: Content-Length: 5\r\ncontent-length: 16\r\n\r\n" + BODY], False),
+        ([CHUNKED[:-2] + b"x: Content-Length: 26\r\n\r\n10\r\n" + BODY + b"\r\n0\r\n\r\n"], False),
     ],
 )
 async def test_every_framing_is_understood(server: RawServer, pieces: list[bytes], close: bool) -> None:
@@ -84,6 +89,22 @@ async def test_every_framing_is_understood(server: RawServer, pieces: list[bytes
     for _ in range(3):
         assert (await client.execute(MUTATION)).body == BODY
     assert server.connections == (3 if close else 1)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 16\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 16\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 16\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_is_framed_twice_or_is_not_http_is_no_answer(server: RawServer, head: bytes) -> None:
+    server.then(server.saying(head + BODY))
+    with pytest.raises(AnswerLost):
+        await upstream(server).execute(MUTATION)
 
 
 async def test_a_large_answer(server: RawServer) -> None:
