@@ -18,6 +18,7 @@ from graphql import (
 )
 
 from server_core.documents.overlap import overlaps
+from server_core.documents.plain import plainly_valid
 
 MOST_PROBLEMS: Final = 50
 """Most complaints about a document; one more says that there are others."""
@@ -36,10 +37,12 @@ def problems(
         most: most complaints; where there are more, one about that is added.
         introspection: whether `__schema` and `__type` are allowed.
     """
-    rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
-    found = list(validate(schema, document, rules, max_errors=most))
-    if len(found) > most or _spread_each_other(document):
-        return found
+    found: list[GraphQLError] = []
+    if not plainly_valid(schema, document):
+        rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+        found += validate(schema, document, rules, max_errors=most)
+        if len(found) > most or _spread_each_other(document):
+            return found
     overlapping = overlaps(schema, document)
     if overlapping.exhausted:
         found.append(GraphQLError("The document selects too many fields once its fragments are opened."))
