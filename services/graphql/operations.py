@@ -82,7 +82,7 @@ class Operations:
                 if plan.mutates and self._figures is not None:
                     self._figures.note(field.name, perf_counter() - began, outcome)
         try:
-            return GraphQLResponse(body=_dump({"data": plan.answer(outcomes)}))
+            return GraphQLResponse(body=_dump({"data": plan.answer(outcomes)}), plain=True)
         except Exception:  # one was raised, or does not fit what the schema promises
             return await self._interpret(request, context, outcomes)
 

@@ -5,6 +5,7 @@ async with recorded(database) as recorder:
 assert len(recorder.statements) == 3
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -42,6 +43,10 @@ class Recorder:
         """Forget what was sent so far."""
         self.sent.clear()
 
+    async def told(self) -> None:
+        """Wait until the driver, which tells a little later, has told of all that was sent so far."""
+        await asyncio.sleep(0)
+
     def __call__(self, query: LoggedQuery) -> None:
         """Take one query from asyncpg."""
         self.sent.append(query.query.strip().rstrip(";"))
@@ -49,7 +54,7 @@ class Recorder:
 
 @asynccontextmanager
 async def recorded(target: "Database | Pool | WarmPool | Connection") -> AsyncIterator[Recorder]:
-    """Record everything the target sends during the block.
+    """Record everything the target sends during the block; look at it afterwards, or once it is `told`.
 
     A pool is filled to its maximum first: a connection made during the block would not be recorded.
     """

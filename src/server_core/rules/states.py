@@ -80,6 +80,8 @@ def waves(entries: Sequence[tuple[UUID, bool]]) -> list[list[int]]:
         entries: per entry, the run and whether a version is named.
     """
     versioned = {run_id for run_id, named in entries if named}
+    if not versioned:
+        return [[*range(len(entries))]] if entries else []
     found: list[list[int]] = []
     seen: Counter[UUID] = Counter()
     for position, (run_id, _) in enumerate(entries):

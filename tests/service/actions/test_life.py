@@ -104,8 +104,8 @@ async def test_what_is_fresh_or_not_under_way_stays(
     [task_run] = await task_runs_of(database, run)
     async with recorded(database) as recorder:
         await call(context, run, task_run, flow.task_ids[0])
-        # At its first use of a connection the driver also asks for types.
-        assert len([text for text in recorder.sent if "typeinfo" not in text and "jit" not in text]) == 1
+    # At its first use of a connection the driver also asks for types.
+    assert len([text for text in recorder.sent if "typeinfo" not in text and "jit" not in text]) == 1
     assert await heartbeat_of(database, run) == heartbeat
 
 

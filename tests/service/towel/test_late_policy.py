@@ -167,7 +167,7 @@ async def test_the_policy_is_set_by_a_verb_and_the_poll_stays_one_statement(
     await queue(later, flow)
     async with recorded(database) as recorder:
         assert len(await queue(later, flow)) == 1
-        assert len(recorder.statements) == 1
+    assert len(recorder.statements) == 1
 
 
 async def test_a_pass_cancels_in_batches_and_two_share_the_work(context: ActionContext, database: Database) -> None:

@@ -294,8 +294,10 @@ async def test_statements_do_not_grow_with_the_runs(context: ActionContext, data
         for runs in (2, 20):
             for _ in range(runs):
                 await running_task(database, flow)
+            await recorder.told()
             recorder.clear()
             assert (await kill(context))["task_runs"] == runs
+            await recorder.told()
             # At its first use of a connection the driver also asks for types.
             counts.append(len([text for text in recorder.statements if "typeinfo" not in text and "jit" not in text]))
     assert counts[0] == counts[1] == 6
