@@ -128,6 +128,30 @@ async def test_a_request_in_flight_ends_on_the_schema_it_began_with(changing: Ch
     assert (await changing.ask("{ a { x } }"))["extensions"]["code"] == "validation-failed"
 
 
+async def test_plans_of_an_old_schema_serve_nobody_after_a_reload(changing: Changing) -> None:
+    """Requests of one shape go on while the schema changes under them; each is answered by one schema or the other."""
+
+    def query(number: int) -> str:
+        counted = f'a_aggregate(where: {{x: {{_eq: "{number}"}}}}) {{ aggregate {{ count }} }}'
+        return f"{{ a(where: {{id: {{_eq: {number}}}}}) {{ id }} {counted} }}"
+
+    async def ask(number: int) -> bool:
+        answer = await changing.ask(query(number))
+        known = answer == {
+            "a": [{"id": 1}] if number == 1 else [],
+            "a_aggregate": {"aggregate": {"count": number == 7}},
+        }
+        return bool(known or answer["extensions"]["code"] == "validation-failed")
+
+    for shown in ("c", "a") * 3:
+        asked = [asyncio.create_task(ask(number)) for number in range(10)]
+        changing.metadata.write_text(f"tables:\n- table: {shown}\n")
+        await changing.service.reload()
+        assert all(await asyncio.gather(*asked))
+        answer = await changing.ask(query(1))
+        assert ("a" in answer) == (shown == "a"), answer
+
+
 @pytest.mark.parametrize(
     ("client", "headers", "status"),
     [
