@@ -20,7 +20,6 @@ import httpx
 from server_core.actions.context import ActionContext
 from server_core.actions.figures import SILENT_AFTER
 from server_core.actions.late_runs import Explanation, look_at_waiting_runs
-from server_core.cli.drift import differences
 from server_core.clock import Clock
 from server_core.config import Settings
 from server_core.db.connection import opened
@@ -102,6 +101,8 @@ async def inspect_database(dsn: str, clock: Clock) -> AsyncIterator[Finding]:
     if not (row["may_make_tables"] and row["may_make_schemas"]):
         what = "tables in the schema public" if not row["may_make_tables"] else "schemas"
         yield warning("rights", f"the role may not make {what}: upgrades will fail", "let it own the database")
+    from server_core.cli.drift import differences  # it needs the models: see db/connection.engine
+
     lines = await differences(dsn, revisions)
     if not lines:
         yield ok("schema", f"at revisions {revisions}, as this release has it")

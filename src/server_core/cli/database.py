@@ -11,7 +11,6 @@ from server_core.actions.context import ActionContext
 from server_core.actions.erasure import TimeBudget
 from server_core.actions.retention import apply_retention
 from server_core.cli.asking import confirm
-from server_core.cli.drift import differences
 from server_core.cli.readiness import database_url, prepare, wait_for_database, wait_for_schema, with_database
 from server_core.config import Settings
 from server_core.config_loader import load_settings
@@ -130,6 +129,8 @@ def check(url: str | None = _URL) -> None:
     """Compare the schema of the database with what this release expects; exit code 1 with a line per difference."""
     settings, dsn = _target(url)
     found = asyncio.run(_found(settings, dsn))
+    from server_core.cli.drift import differences  # it needs the models: see db/connection.engine
+
     lines = asyncio.run(differences(dsn, found))
     for line in lines:
         typer.echo(line)

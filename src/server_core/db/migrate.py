@@ -6,16 +6,11 @@ upgrades by one advisory lock, held on a connection of its own so that a revisio
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
 
 from server_core.db import search
 from server_core.db.adoption import (
@@ -26,7 +21,7 @@ from server_core.db.adoption import (
     refuse_other_schema,
     refuse_read_only,
 )
-from server_core.db.connection import BEGIN, engine, opened, sqlstate
+from server_core.db.connection import BEGIN, database_errors, engine, opened, sqlstate
 from server_core.db.legacy import BASELINE, FIRST
 from server_core.db.revisions import (
     ADDITIONS,
@@ -44,6 +39,9 @@ from server_core.db.waits import Patience, described, watched
 from server_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection as SyncConnection
+
     Connection = asyncpg.Connection[asyncpg.Record]
 
 logger = logging.getLogger(__name__)
@@ -99,9 +97,9 @@ async def upgrade(dsn: str, *, patience: Patience | None = None) -> None:
                 await adopt(dsn, str(found.legacy), patience)
         elif found.legacy != BASELINE:
             first = None if found.legacy is None else "DELETE FROM public.alembic_version"
-            await _run(guard, dsn, chain(LEGACY), command.upgrade, "head", patience, first=first)
+            await _run(guard, dsn, chain(LEGACY), "upgrade", "head", patience, first=first)
         if found.additions != head.additions:
-            await _run(guard, dsn, chain(ADDITIONS), command.upgrade, "head", patience)
+            await _run(guard, dsn, chain(ADDITIONS), "upgrade", "head", patience)
         await _complete(guard, dsn, patience)
         logger.info("database schema upgraded", extra={"from_revision": str(found), "to_revision": str(head)})
 
@@ -167,7 +165,7 @@ async def downgrade(dsn: str, *, patience: Patience | None = None) -> None:
         if found.additions is not None:
             config = chain(ADDITIONS)
             config.attributes[LEAVING] = True
-            await _run(guard, dsn, config, command.downgrade, "base", patience)
+            await _run(guard, dsn, config, "downgrade", "base", patience)
             logger.info("additions to the database schema taken back", extra={"from_revision": str(found)})
         await guard.execute(f"DROP TABLE IF EXISTS public.{VERSION_TABLES[ADDITIONS]}")
 
@@ -222,8 +220,8 @@ async def _let_go(guard: "Connection") -> None:
 async def _run(
     guard: "Connection",
     dsn: str,
-    config: Config,
-    what: Callable[[Config, str], None],
+    config: "Config",
+    what: Literal["upgrade", "downgrade"],
     target: str,
     patience: Patience,
     *,
@@ -234,15 +232,18 @@ async def _run(
 
     `first` runs before it in the same transaction.
     """
+    from alembic import command  # see db/connection.engine
+    from sqlalchemy import event, text
+
     pooled = (await look(guard)).pooled
     await _let_go(guard)
     timeouts = patience.timeouts.split(";")
 
-    def limit(connection: SyncConnection) -> None:
+    def limit(connection: "SyncConnection") -> None:
         for timeout in timeouts:
             connection.exec_driver_sql(timeout.replace("SET ", "SET LOCAL ", 1))
 
-    def migrate(connection: SyncConnection) -> None:
+    def migrate(connection: "SyncConnection") -> None:
         connection.info[POOLED] = pooled
         if not pooled:
             for timeout in timeouts:
@@ -251,7 +252,7 @@ async def _run(
         if first is not None:
             connection.execute(text(first))
         config.attributes["connection"] = connection
-        what(config, target)
+        getattr(command, what)(config, target)
 
     migrations = engine(dsn)
     if pooled:
@@ -264,7 +265,7 @@ async def _run(
                         await connection.run_sync(migrate)
                         await connection.commit()
                     return
-                except (asyncpg.PostgresError, DBAPIError) as error:
+                except database_errors() as error:
                     if sqlstate(error) != asyncpg.DeadlockDetectedError.sqlstate or attempt == ATTEMPTS:
                         raise
                     logger.warning("a change of the schema and a writer waited for each other; it is tried again")

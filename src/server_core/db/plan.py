@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
-
-from alembic import command
-from alembic.script import Script
+from typing import TYPE_CHECKING
 
 from server_core.db.adoption import connected_programs, count_rewrites, refuse_read_only
 from server_core.db.connection import opened
@@ -14,6 +12,9 @@ from server_core.db.dsn import redacted
 from server_core.db.legacy import BASELINE, FIRST, steps_after
 from server_core.db.migrate import ready_to_upgrade
 from server_core.db.revisions import ADDITIONS, LEGACY, VERSION_TABLES, Revisions, chain, head_revisions, scripts
+
+if TYPE_CHECKING:
+    from alembic.script import Script
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +120,10 @@ def _chain_steps(name: str, after: str | None) -> list[PlannedStep]:
     ]
 
 
-def _statements(name: str, script: Script) -> str:
+def _statements(name: str, script: "Script") -> str:
     """Return the SQL of a revision, as alembic writes it."""
+    from alembic import command  # see db/connection.engine
+
     config = chain(name)
     config.output_buffer = StringIO()
     start = f"{script.down_revision}:" if script.down_revision else ""

@@ -7,19 +7,21 @@ own with a version table of its own.
 They live in `migrations/` of a checkout and in `server_core/_migrations` of a wheel; see the README there.
 """
 
+import ast
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 import asyncpg
-from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
 
 from server_core.db.folders import migrations_folder
 from server_core.db.legacy import BASELINE, FIRST, REVISIONS, steps_after
 from server_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import Script, ScriptDirectory
+
     Connection = asyncpg.Connection[asyncpg.Record]
 
 LEGACY = "versions"
@@ -85,8 +87,10 @@ def made_anew(what: str) -> ConfigError:
     )
 
 
-def chain(name: str) -> Config:
+def chain(name: str) -> "Config":
     """Return the alembic configuration of a chain, LEGACY or ADDITIONS."""
+    from alembic.config import Config  # see db/connection.engine
+
     folder = migrations_folder()
     config = Config()
     # ConfigParser reads % as the start of an interpolation; a folder may have one in its name.
@@ -98,10 +102,23 @@ def chain(name: str) -> Config:
 
 def head_revisions() -> Revisions:
     """Return the newest revisions of this release."""
-    return Revisions(
-        legacy=scripts(LEGACY).get_current_head(),
-        additions=scripts(ADDITIONS).get_current_head(),
-    )
+    return Revisions(legacy=_head(LEGACY), additions=_head(ADDITIONS))
+
+
+@cache
+def _head(name: str) -> str:
+    """Return the revision of a chain that no other builds on, as its files say: Alembic would import them all."""
+    revisions, built_on = set(), set()
+    for path in (migrations_folder() / name).glob("*.py"):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+                names = {target.id for target in statement.targets if isinstance(target, ast.Name)}
+                if "revision" in names:
+                    revisions.add(statement.value.value)
+                elif "down_revision" in names:
+                    built_on.add(statement.value.value)
+    (head,) = revisions - built_on
+    return str(head)
 
 
 def pending(found: Revisions, *, until: str = "head") -> list[str]:
@@ -118,11 +135,11 @@ def pending(found: Revisions, *, until: str = "head") -> list[str]:
     return legacy + [_described(each) for each in _after(ADDITIONS, found.additions, until)]
 
 
-def _after(name: str, lower: str | None, upper: str) -> list[Script]:
+def _after(name: str, lower: str | None, upper: str) -> "list[Script]":
     return list(reversed(list(scripts(name).iterate_revisions(upper, lower or "base"))))
 
 
-def _described(script: Script) -> str:
+def _described(script: "Script") -> str:
     return f"{script.revision}: {(script.doc or '').strip().rstrip('.')}"
 
 
@@ -152,6 +169,8 @@ async def _version(connection: "Connection", table: str) -> str | None:
 
 
 @cache
-def scripts(name: str) -> ScriptDirectory:
+def scripts(name: str) -> "ScriptDirectory":
     """Return the revisions of a chain, LEGACY or ADDITIONS."""
+    from alembic.script import ScriptDirectory  # see db/connection.engine
+
     return ScriptDirectory.from_config(chain(name))

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
 
-from server_core.db.connection import APPLICATION, opened, sqlstate
+from server_core.db.connection import APPLICATION, database_errors, opened, sqlstate
 from server_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ async def watched(dsn: str, patience: Patience) -> AsyncIterator[None]:
     watching = asyncio.create_task(_look(dsn, patience, watch, done))
     try:
         yield
-    except (asyncpg.PostgresError, DBAPIError) as error:
+    except database_errors() as error:
         if sqlstate(error) != asyncpg.LockNotAvailableError.sqlstate:
             raise
         raise ConfigError(
