@@ -47,8 +47,10 @@ class BehindProxy:
         """Answer as the app does."""
         if scope["type"] in ("http", "websocket"):
             told = {}
-            if any(name.startswith(_TOLD) for name, _ in scope["headers"]):
-                told = self._told(scope)
+            for name, _ in scope["headers"]:
+                if name.startswith(_TOLD):
+                    told = self._told(scope)
+                    break
             if self._base or told:
                 _place(scope, told.get("x-forwarded-prefix", ""), self._base)
         await self._app(scope, receive, send)

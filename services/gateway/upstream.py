@@ -10,6 +10,7 @@ import base64
 import re
 import ssl
 from collections.abc import Mapping
+from time import monotonic
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -221,7 +222,7 @@ class HttpUpstream:
                 connection.close()
 
     def _kept(self) -> "_Connection | None":
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and now - connection.used_at < self._idle_seconds:
@@ -359,7 +360,7 @@ class _Connection(asyncio.Protocol):
         if head is None or int(head[1]) != len(data) - head.end() or self._transport is None:
             return False
         self._keep = self._transport.get_write_buffer_size() == 0
-        self.used_at = asyncio.get_running_loop().time()
+        self.used_at = monotonic()
         answer.set_result(GraphQLResponse(body=data[head.end() :]))
         return True
 
@@ -399,5 +400,5 @@ class _Connection(asyncio.Protocol):
             self._reset()
             return
         self._keep = parser.should_keep_alive() and transport.get_write_buffer_size() == 0
-        self.used_at = asyncio.get_running_loop().time()
+        self.used_at = monotonic()
         self._complete()

@@ -35,6 +35,14 @@ class Departures:
         self._young: set[Departure] = set()
         self._old: set[Departure] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of all clients; asking for it costs a system call, so it is asked for once."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def of(self, receive: Receive) -> "Departure":
         """Return whether the client of a request has left.
@@ -48,7 +56,7 @@ class Departures:
         """Take notice of a read under way."""
         self._young.add(departure)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._after, self._round)
+            self._timer = self.loop.call_later(self._after, self._round)
 
     def over(self, departure: "Departure") -> None:
         """Look after it no more."""
@@ -59,7 +67,7 @@ class Departures:
         for departure in self._old:
             departure.look()
         self._old, self._young = self._young, set()
-        self._timer = asyncio.get_running_loop().call_later(self._after, self._round) if self._old else None
+        self._timer = self.loop.call_later(self._after, self._round) if self._old else None
 
 
 class Departure:
@@ -77,6 +85,11 @@ class Departure:
     def cancelling(self) -> "_Cancelling":
         """Cancel the current task inside the block when the client leaves; the block then raises Departed."""
         return _Cancelling(self)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the client's request."""
+        return self._departures.loop
 
     def over(self) -> None:
         """Stop looking."""
@@ -127,7 +140,7 @@ class _Cancelling:
         self._departure = departure
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._departure.loop)
         assert task is not None  # noqa: S101 - only coroutines come here
         self._task = task
         self._departure.begin(task)
