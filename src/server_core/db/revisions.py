@@ -71,7 +71,7 @@ class Revisions:
             )
         if self.legacy != BASELINE and not leaving:
             raise made_anew(f"is at legacy revision {self.legacy}")
-        if self.additions not in {script.revision for script in scripts(ADDITIONS).walk_revisions()}:
+        if self.additions not in revisions(ADDITIONS):
             raise ConfigError(
                 f"The database has our additions up to {self.additions}, which this release does not know:"
                 " it belongs to a newer prefect-server."
@@ -106,19 +106,24 @@ def head_revisions() -> Revisions:
 
 
 @cache
-def _head(name: str) -> str:
-    """Return the revision of a chain that no other builds on, as its files say: Alembic would import them all."""
-    revisions, built_on = set(), set()
+def revisions(name: str) -> dict[str, str | None]:
+    """Return the revisions of a chain, each with the one that it builds on, as their files say: Alembic imports them."""
+    found: dict[str, str | None] = {}
     for path in (migrations_folder() / name).glob("*.py"):
-        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
-                names = {target.id for target in statement.targets if isinstance(target, ast.Name)}
-                if "revision" in names:
-                    revisions.add(statement.value.value)
-                elif "down_revision" in names:
-                    built_on.add(statement.value.value)
-    (head,) = revisions - built_on
-    return str(head)
+        said = {
+            target.id: statement.value.value
+            for statement in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+            for target in statement.targets
+            if isinstance(target, ast.Name)
+        }
+        found[said["revision"]] = said["down_revision"]
+    return found
+
+
+def _head(name: str) -> str:
+    (head,) = revisions(name).keys() - revisions(name).values()
+    return head
 
 
 def pending(found: Revisions, *, until: str = "head") -> list[str]:
