@@ -10,7 +10,7 @@ They live in `migrations/` of a checkout and in `server_core/_migrations` of a w
 import ast
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -107,10 +107,13 @@ def head_revisions() -> Revisions:
 
 @cache
 def revisions(name: str) -> dict[str, str | None]:
-    """Return the revisions of a chain, each with the one that it builds on, as their files say: Alembic imports them."""
+    """Return the revisions of a chain, each with the one that it builds on, as their files say.
+
+    Alembic would import them to tell, and itself: see db/connection.engine.
+    """
     found: dict[str, str | None] = {}
     for path in (migrations_folder() / name).glob("*.py"):
-        said = {
+        said: dict[str, Any] = {
             target.id: statement.value.value
             for statement in ast.parse(path.read_text(encoding="utf-8")).body
             if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
