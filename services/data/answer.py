@@ -41,8 +41,15 @@ class Answer:
         pieces[-1] += b"}}"
         object.__setattr__(self, "_between", tuple(pieces))
 
+    def response(self, rows: Sequence[Sequence[bytes | None]]) -> bytes:
+        """Return the response with the rows of the statement in it, JSON as Postgres wrote it."""
+        if self.statement is not None and self.statement.many:
+            before, after = self._between
+            return b"%b[%b]%b" % (before, b", \n ".join([row[0] or b"null" for row in rows]), after)
+        return self.body(rows[0] if rows else ())
+
     def body(self, row: Sequence[bytes | None]) -> bytes:
-        """Return the response with the columns of the statement's one row in it, JSON as Postgres wrote it.
+        """Return the response with the columns of the statement's one row in it.
 
         No row at all (an object that is not there) is null.
         """

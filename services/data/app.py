@@ -245,9 +245,9 @@ class DataService:
     async def _run(self, prepared: Prepared) -> bytes:
         statement = prepared.answer.statement
         if statement is None:
-            return prepared.answer.body(())
+            return prepared.answer.response(())
         rows = await self.postgres.run(statement.text, prepared.parameters)
-        return prepared.answer.body(cast("Sequence[bytes | None]", rows[0]) if rows else ())
+        return prepared.answer.response(cast("Sequence[Sequence[bytes | None]]", rows))
 
 
 def create_service(

@@ -1,10 +1,10 @@
 """Queries → SELECTs whose one column is JSON text made by Postgres.
 
 Objects are `row_to_json` over a row of named columns, lists are `json_agg` over such rows: the keys come out in the
-order selected. (Fetching the objects of a list as rows and joining them in Python was measured: it saves Postgres
-nothing and costs Python twice as much.) Relationships are subqueries correlated to the outer row. Where order or number
-of rows matters they are picked first, in a subquery of their own: nothing is computed for rows that are not returned.
-Counts of the same related rows share a scan (scans).
+order selected. Lists without a limit come as a row for each object, so that they are never one value in Postgres, which
+would end at a gigabyte; for others that costs Python more than it saves Postgres. Relationships are subqueries
+correlated to the outer row. Where order or number of rows matters they are picked first, in a subquery of their own:
+nothing is computed for rows that are not returned. Counts of the same related rows share a scan (scans).
 """
 
 from collections.abc import Mapping
@@ -44,6 +44,12 @@ def query_sql(query: Query, outer: str, aliases: Aliases) -> Fragment:
             )
         case AggregateQuery():
             return _aggregate(query, outer, aliases)
+
+
+def objects_sql(query: ListQuery, aliases: Aliases) -> Fragment:
+    """Return a SELECT of one column and a row for each object of a list, as JSON."""
+    rows = _objects(query.rows, query.fields, "", aliases)
+    return sql("SELECT row_to_json(r.*) FROM ({rows}) r", rows=rows)
 
 
 def _objects(rows: Rows, fields: tuple[RowField, ...], outer: str, aliases: Aliases) -> Fragment:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.data.plan.tree import Plan, Root
+from services.data.plan.tree import ListQuery, Plan, Root
 from services.data.plan.values import Getter, Resolved, Source, getter
 from services.data.sql.aliases import Aliases
 from services.data.sql.fragment import EMPTY, Fragment, join, sql
-from services.data.sql.queries import query_sql
+from services.data.sql.queries import objects_sql, query_sql
 from services.data.sql.scans import shared_scans
 
 
@@ -20,11 +20,13 @@ class Statement:
         text: SQL; the same for every operation of the same shape.
         parameters: where `$1`, `$2` … come from.
         aliases: the response keys of the roots; the result is one row with a column for each, in this order.
+        many: the result is a row with one column for each object of the only root's list.
     """
 
     text: str
     parameters: tuple[Source, ...]
     aliases: tuple[str, ...]
+    many: bool = False
     _getters: tuple[Getter, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -42,13 +44,16 @@ class Statement:
 def compile_plan(plan: Plan) -> Statement:
     """Return the statement that answers a plan with at least one root."""
     aliases = Aliases()
+    many = False
     match plan.roots:
+        case (Root(query=ListQuery() as query),) if query.rows.limit is None:
+            fragment, many = objects_sql(query, aliases), True
         case (root,):
             fragment = query_sql(root.query, "", aliases)
         case roots:
             fragment = _row_of(roots, aliases)
     text, parameters = fragment.render()
-    return Statement(text=text, parameters=parameters, aliases=tuple(root.alias for root in plan.roots))
+    return Statement(text=text, parameters=parameters, aliases=tuple(root.alias for root in plan.roots), many=many)
 
 
 def _row_of(roots: Sequence[Root], aliases: Aliases) -> Fragment:

@@ -1,4 +1,4 @@
-SELECT coalesce(json_agg(r.*), '[]')
+SELECT row_to_json(r.*)
 FROM (
   SELECT 'project'::text AS "__typename", "t1"."id" AS "key", "t1"."name" AS "r", (
     SELECT row_to_json(r.*)

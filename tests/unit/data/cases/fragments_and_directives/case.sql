@@ -1,4 +1,4 @@
-SELECT coalesce(json_agg(r.*), '[]')
+SELECT row_to_json(r.*)
 FROM (
   SELECT "t1"."name" AS "name", (
     SELECT row_to_json(r.*)

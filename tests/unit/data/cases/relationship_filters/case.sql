@@ -1,4 +1,4 @@
-SELECT coalesce(json_agg(r.*), '[]')
+SELECT row_to_json(r.*)
 FROM (
   SELECT "t1"."id" AS "id"
   FROM "public"."flow_run" AS "t1"
