@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 SCHEDULED_MESSAGE = "Flow run scheduled."
 CREATED_MESSAGE = "Task run created"
+_CREATED = make_state("Pending", now=datetime.min.replace(tzinfo=UTC), message=CREATED_MESSAGE)
+"""The first state of a task run; it holds no time."""
 _INSERT_ATTEMPTS = 3
 MAPPED_CHILDREN_SECONDS = 0.5
 """How long the children of one task run may be summed up (§2.1)."""
@@ -266,7 +268,6 @@ async def get_or_create_task_run_info(
     """
     require(flow_run_id=flow_run_id, task_id=task_id)
     now = context.clock()
-    state = make_state("Pending", now=now, message=CREATED_MESSAGE)
     async with context.database.autocommit() as session:
         for _ in range(_INSERT_ATTEMPTS):
             row = await store.find_or_insert_task_run(
@@ -276,7 +277,7 @@ async def get_or_create_task_run_info(
                 task_id=task_id,
                 map_index=-1 if map_index is None else map_index,
                 state_id=uuid4(),
-                state=state,
+                state=_CREATED,
                 now=now,
                 overdue_before=overdue_before(context),
             )

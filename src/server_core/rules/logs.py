@@ -13,10 +13,11 @@ from uuid import UUID
 
 _PLACE_BYTES = 3
 _HASH_BYTES = 16 - _PLACE_BYTES
+_HASH_BITS = 8 * _HASH_BYTES
 _LAST_PLACE = (1 << 8 * _PLACE_BYTES) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_FIELDS = 0xF000 << 64 | 0xC000 << 48
+_FREE = ~(0xF000 << 64 | 0xC000 << 48)
 _CUSTOM = 0x8000 << 64 | 0x8000 << 48
 """Version 8 of RFC 9562, "custom", and its variant."""
 
@@ -40,10 +41,10 @@ def line_id(
             all else differ in it; and it leads the id, so that lines of one time are in order of id as they were sent.
     """
     since = timestamp - _EPOCH
-    head = (
-        f"{flow_run_id.int} {task_run_id and task_run_id.int} {since.days} {since.seconds} {since.microseconds} {place}"
-    )
-    content = head + "".join(["\0-" if text is None else "\0+" + text for text in texts])
+    origin = f"{flow_run_id.int} {None if task_run_id is None else task_run_id.int}"
+    content = f"{origin} {since.days} {since.seconds} {since.microseconds} {place}"
+    for text in texts:
+        content += "\0-" if text is None else "\0+" + text
     return _id(place, blake2b(content.encode(), digest_size=_HASH_BYTES).digest())
 
 
@@ -53,5 +54,5 @@ def random_line_id(place: int) -> UUID:
 
 
 def _id(place: int, rest: bytes) -> UUID:
-    number = min(place, _LAST_PLACE) << 8 * _HASH_BYTES | int.from_bytes(rest, "big")
-    return UUID(int=number & ~_FIELDS | _CUSTOM)
+    leading = place if place < _LAST_PLACE else _LAST_PLACE
+    return UUID(int=(leading << _HASH_BITS | int.from_bytes(rest, "big")) & _FREE | _CUSTOM)
