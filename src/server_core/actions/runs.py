@@ -15,7 +15,7 @@ from server_core.actions.cloud_hooks import notify
 from server_core.actions.context import ActionContext
 from server_core.actions.life import note_life, overdue_before
 from server_core.actions.removal import remove_flow_run
-from server_core.db.session import Row, WriteSession
+from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.errors import InvalidInput, NotFound, ServerError
 from server_core.rules.arguments import require
 from server_core.rules.flow_runs import random_run_name, resolve_labels, resolve_parameters, resolve_run_config
@@ -125,14 +125,9 @@ async def create_flow_run(
         InvalidInput: neither is given, the flow is archived, a required parameter is missing, a value has a wrong type.
         NotFound: there is no such flow, or the group has no unarchived one.
     """
-    async with context.database.transaction(repeatable=idempotency_key is not None) as session:
-        if flow_id is None:
-            if not version_group_id:
-                raise InvalidInput("One of `flow_id` and `version_group_id` is required.")
-            flow_id = await store.find_newest_flow(session, version_group_id=version_group_id)
-            if flow_id is None:
-                raise NotFound(f"Version group {version_group_id!r} has no unarchived flows.")
-        spec = FlowRunSpec(
+
+    def spec(flow_id: UUID) -> FlowRunSpec:
+        return FlowRunSpec(
             flow_id=flow_id,
             parameters=parameters,
             labels=labels,
@@ -143,9 +138,47 @@ async def create_flow_run(
             flow_run_name=flow_run_name,
             scheduled=scheduled,
         )
-        [run] = await create_flow_runs_in(session, context, [spec])
+
+    run = None
+    if idempotency_key is not None:
+        async with context.database.read() as session:
+            found = await _find_flow(session, flow_id=flow_id, version_group_id=version_group_id)
+            flow = await store.find_flow(session, flow_id=found)
+        run = await _create_flow_run_of(context, spec(found), flow)
+    if run is None:
+        async with context.database.transaction(repeatable=idempotency_key is not None) as session:
+            found = await _find_flow(session, flow_id=flow_id, version_group_id=version_group_id)
+            [run] = await create_flow_runs_in(session, context, [spec(found)])
     notify(context, [run.change] if run.change else [])
     return run.id
+
+
+async def _find_flow(session: ReadSession, *, flow_id: UUID | None, version_group_id: str | None) -> UUID:
+    if flow_id is not None:
+        return flow_id
+    if not version_group_id:
+        raise InvalidInput("One of `flow_id` and `version_group_id` is required.")
+    newest = await store.find_newest_flow(session, version_group_id=version_group_id)
+    if newest is None:
+        raise NotFound(f"Version group {version_group_id!r} has no unarchived flows.")
+    return newest
+
+
+async def _create_flow_run_of(context: ActionContext, spec: FlowRunSpec, flow: Row | None) -> CreatedRun | None:
+    """Create a flow run that has a key by one statement; None: its flow or group was changed after it was read.
+
+    One without a key is made in a transaction: if the statement breaks off, it is certain then that nothing was made.
+    """
+    now = context.clock()
+    wanted = _plan(spec, flow, now)
+    assert flow is not None  # noqa: S101 - there is no plan without one
+    async with context.database.autocommit() as session:
+        row = await store.insert_flow_run_of(session, run=wanted, flow=flow, now=now)
+    if row is None:
+        return None
+    is_new = row["id"] == wanted.id
+    change = _first_change(wanted, hooks_queued=row["hooks_queued"]) if is_new and spec.scheduled else None
+    return CreatedRun(id=row["id"], flow_id=spec.flow_id, created=is_new, change=change)
 
 
 async def create_flow_runs_in(

@@ -37,26 +37,31 @@ class NewFlowRun:
     state: State | None
 
 
+_FLOWS = """
+SELECT
+    flow.id, flow.name, flow.tenant_id, flow.archived, flow.parameters, flow.run_config, flow.environment,
+    flow_group.labels AS group_labels,
+    flow_group.run_config AS group_run_config,
+    flow_group.default_parameters AS group_parameters,
+    flow.updated,
+    flow_group.updated AS group_updated
+FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
+WHERE flow.id = ANY($1::uuid[])
+ORDER BY flow.id
+"""
+
+
 async def hold_flows(session: WriteSession, *, flow_ids: Sequence[UUID]) -> dict[UUID, Row]:
-    """Return what a new run takes from its flow and the flow's group, by flow id.
+    """Return what a new run takes from its flow and the flow's group, by flow id, and when these were `updated`.
 
     Until the transaction ends the flows can be neither archived nor deleted: who archives one sees the new run.
     """
-    rows = await session.fetch(
-        """
-        SELECT
-            flow.id, flow.name, flow.tenant_id, flow.archived, flow.parameters, flow.run_config, flow.environment,
-            flow_group.labels AS group_labels,
-            flow_group.run_config AS group_run_config,
-            flow_group.default_parameters AS group_parameters
-        FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
-        WHERE flow.id = ANY($1::uuid[])
-        ORDER BY flow.id
-        FOR SHARE OF flow
-        """,
-        flow_ids,
-    )
-    return {row["id"]: row for row in rows}
+    return {row["id"]: row for row in await session.fetch(_FLOWS + "FOR SHARE OF flow", flow_ids)}
+
+
+async def find_flow(session: ReadSession, *, flow_id: UUID) -> Row | None:
+    """Return the same of one flow, which may change at once."""
+    return await session.fetch_row(_FLOWS, [flow_id])
 
 
 async def find_newest_flow(session: ReadSession, *, version_group_id: str) -> UUID | None:
@@ -93,12 +98,23 @@ _NEW_RUN_COLUMNS = (
 
 
 @cache
-def _insert_statement(*, single: bool) -> str:
-    """Return the statement of insert_flow_runs."""
+def _insert_statement(*, single: bool, guarded: bool) -> str:
+    """Return the statement of insert_flow_runs and of insert_flow_run_of.
+
+    Whatever changes a flow or its group moves the row's `updated`, which a trigger sees to. Who has the flow locked is
+    waited for, and then it is looked at once more.
+    """
+    held = """
+held AS (
+    SELECT flow.id
+    FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
+    WHERE flow.id = $2 AND flow.updated = $17::timestamptz AND flow_group.updated = $18::timestamptz
+    FOR SHARE OF flow
+),"""
     return f"""
 WITH entry AS (
     {entry_source(_NEW_RUN_COLUMNS, single=single)}
-),
+),{held if guarded else ""}
 made AS (
     INSERT INTO flow_run (
         id, flow_id, tenant_id, parameters, labels, run_config, context, scheduled_start_time,
@@ -107,7 +123,7 @@ made AS (
     SELECT
         id, flow_id, tenant_id, parameters::jsonb, labels::jsonb, run_config::jsonb, context::jsonb,
         scheduled_start_time, idempotency_key, name, auto_scheduled
-    FROM entry
+    FROM entry{" WHERE EXISTS (SELECT FROM held)" if guarded else ""}
     ORDER BY flow_id, idempotency_key
     ON CONFLICT (idempotency_key, flow_id)
     DO UPDATE SET auto_scheduled = flow_run.auto_scheduled OR excluded.auto_scheduled
@@ -145,28 +161,41 @@ async def insert_flow_runs(session: WriteSession, *, runs: Sequence[NewFlowRun],
         id, flow_id and idempotency_key of each run, new or found, in no particular order; hooks_queued (some run
         concerns a hook).
     """
-    rows = [
-        (
-            run.id,
-            run.flow_id,
-            run.tenant_id,
-            run.parameters,
-            run.labels,
-            run.run_config,
-            run.run_context,
-            run.scheduled_start_time,
-            run.idempotency_key,
-            run.name,
-            run.auto_scheduled,
-            run.state_id,
-            run.state and run.state.name,
-            run.state and run.state.message,
-            run.state and run.state.text,
-        )
-        for run in runs
-    ]
+    rows = [_values(run) for run in runs]
     single = len(rows) == 1
-    return await session.fetch(_insert_statement(single=single), *entry_arguments(rows, single=single), now)
+    statement = _insert_statement(single=single, guarded=False)
+    return await session.fetch(statement, *entry_arguments(rows, single=single), now)
+
+
+async def insert_flow_run_of(session: WriteSession, *, run: NewFlowRun, flow: Row, now: datetime) -> Row | None:
+    """Insert a flow run as insert_flow_runs does; None: the flow or its group has changed since they were read.
+
+    Args:
+        flow: what find_flow returned.
+    """
+    statement = _insert_statement(single=True, guarded=True)
+    return await session.fetch_row(statement, *_values(run), now, flow["updated"], flow["group_updated"])
+
+
+def _values(run: NewFlowRun) -> tuple[object, ...]:
+    """Return a run as the values of _NEW_RUN_COLUMNS."""
+    return (
+        run.id,
+        run.flow_id,
+        run.tenant_id,
+        run.parameters,
+        run.labels,
+        run.run_config,
+        run.run_context,
+        run.scheduled_start_time,
+        run.idempotency_key,
+        run.name,
+        run.auto_scheduled,
+        run.state_id,
+        run.state and run.state.name,
+        run.state and run.state.message,
+        run.state and run.state.text,
+    )
 
 
 async def update_flow_run_name(session: WriteSession, *, flow_run_id: UUID, name: str) -> bool:

@@ -13,9 +13,12 @@ from server_core.actions.flows import archive_flow
 from server_core.actions.runs import FlowRunSpec, create_flow_run, create_flow_runs_in
 from server_core.db.session import Database
 from server_core.errors import InvalidInput, NotFound
+from server_core.states import make_state
+from server_core.store import runs as store
 from tests.support.factories import Flow
 from tests.support.recorder import recorded
 from tests.support.rows import execute, fetch_all, fetch_one, history, make_flow
+from tests.support.waiting import wait_until
 
 NOW = datetime(2022, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -233,3 +236,61 @@ async def test_no_run_outlives_the_archiving_of_its_flow(context: ActionContext,
     rows = await fetch_all(database, "SELECT state FROM flow_run")
     assert len(rows) == len(outcomes) - len(refused) - len(flows)
     assert {row["state"] for row in rows} <= {"Cancelled"}
+
+
+async def lockers(database: Database) -> list[dict[str, Any]]:
+    """Return who waits for a lock."""
+    return await fetch_all(
+        database, "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+
+async def test_a_flow_that_is_archived_meanwhile_has_no_run(
+    context: ActionContext, database: Database, flow: Flow
+) -> None:
+    """The flow is read a little before its run is made; who archives it sees the run, or there is none (§2.6)."""
+    async with database.transaction() as session:
+        await session.execute("UPDATE flow SET archived = true")
+        making = asyncio.create_task(create_flow_run(context, flow_id=flow.id, idempotency_key="key"))
+        await wait_until(lambda: lockers(database), seconds=10, what="the run waits for its flow")
+    with pytest.raises(InvalidInput, match="archived"):
+        await making
+    assert await fetch_all(database, "SELECT FROM flow_run") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE flow SET parameters = '[]'", "UPDATE flow_group SET labels = '[\"late\"]'", "DELETE FROM flow"],
+)
+async def test_what_was_read_of_a_flow_must_still_hold(database: Database, flow: Flow, change: str) -> None:
+    """Whatever moves `updated` of the flow or its group has the flow read anew, under its lock."""
+    async with database.read() as session:
+        row = await store.find_flow(session, flow_id=flow.id)
+    assert row is not None
+    await execute(database, change)
+    run = store.NewFlowRun(
+        id=uuid4(),
+        flow_id=flow.id,
+        tenant_id=flow.tenant_id,
+        parameters="{}",
+        labels="[]",
+        run_config=None,
+        run_context="{}",
+        scheduled_start_time=NOW,
+        idempotency_key="key",
+        name="name",
+        auto_scheduled=False,
+        state_id=uuid4(),
+        state=make_state("Scheduled", now=NOW),
+    )
+    async with database.autocommit() as session:
+        assert await store.insert_flow_run_of(session, run=run, flow=row, now=NOW) is None
+    assert await fetch_all(database, "SELECT FROM flow_run") == []
+
+
+async def test_a_run_with_a_key_costs_two_round_trips(context: ActionContext, database: Database, flow: Flow) -> None:
+    """As the client sends it: what its flow says is read, then it is made if that still holds."""
+    for key in ("first", "second", "second"):
+        async with recorded(database) as recorder:
+            await create_flow_run(context, flow_id=flow.id, idempotency_key=key)
+    assert len(recorder.sent) == 2
