@@ -116,6 +116,34 @@ def test_defaults_of_variables_are_those_of_the_document() -> None:
     assert requests.stats.hits == 2
 
 
+@pytest.mark.parametrize(
+    ("type", "default", "field", "given"),
+    [
+        ("Int", "null", "flow(limit: $v) { id }", 7),
+        ("Int", "7", "flow(limit: $v) { id }", None),
+        ("Boolean!", "true", "flow { id name @include(if: $v) }", False),
+        ("[flow_order_by!]", "{name: asc}", "flow(order_by: $v) { id }", {"name": "desc"}),
+        ("flow_bool_exp", '{name: {_eq: "a"}}', "flow(where: $v) { id }", {"name": {"_neq": "a"}}),
+    ],
+)
+def test_what_is_given_is_not_taken_for_the_default(type: str, default: str, field: str, given: Any) -> None:
+    text = f"query ($v: {type} = {default}) {{ {field} }}"
+    requests, alone = Requests(schema()), Requests(schema(), remember=False)
+    for variables in ({}, {"v": given}, {}):
+        request = GraphQLRequest(query=text, variables=variables)
+        mine, theirs = requests.prepare(request), alone.prepare(request)
+        assert mine.answer.statement == theirs.answer.statement
+        assert mine.parameters == theirs.parameters
+
+
+def test_lists_that_are_arrays_are_planned_by_their_text() -> None:
+    text = "{{ utility_upstream_tasks(args: {{start_task_ids: [{}]}}) {{ depth }} }}"
+    requests = Requests(schema())
+    for items, array in (('"a" "b"', '{"a","b"}'), ('"c" "d" "e"', '{"c","d","e"}'), ('"f"', '{"f"}')):
+        assert asked(requests, text.format(items)) == [array]
+        assert recalled(requests, text.format(items)) == [array]
+
+
 def test_mutations_are_planned_by_their_text() -> None:
     """Objects with equal conditions of `on_conflict` are one statement: there, values decide the plan."""
     text = 'mutation {{ insert_log(objects: [{{message: "{}"}}]) {{ affected_rows }} }}'
