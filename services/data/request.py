@@ -188,25 +188,24 @@ class Requests:
         """
         shape = None if _INTROSPECTS.search(request.query) else self._shape(request)
         try:
-            if shape is not None:
-                try:
-                    return self._planned(request, shape)
-                except (NotShared, GraphQLError, ValueError):
-                    self.stats.unfit += 1
-            return self._planned(request, None)
+            if shape is None:
+                return self._planned(request, None)
+            try:
+                return self._planned(request, shape)
+            except (NotShared, GraphQLError, ValueError):
+                return self._planned(request, None, again=True)
         except RecursionError:
             raise ValidationFailed(_TOO_DEEP) from None
 
-    def _planned(self, request: GraphQLRequest, shape: Shape | None) -> Prepared:
+    def _planned(self, request: GraphQLRequest, shape: Shape | None, *, again: bool = False) -> Prepared:
+        """Plan a request, by its document's shape if one is given; `again`: it was counted when that failed."""
         document = self._texts.get(request.query)
         if document is None and shape is not None:
             document = self._known(shape)
         known = document is not None
         if document is None:
-            if shape is not None and self._shapes.knows(shape):
-                self.stats.unfit += 1
-            else:
-                self.stats.misses += 1
+            if not again:
+                self._count_new(shape)
             document = self._read(request.query, shape)
             self._keep(document, request.query, shape)
         operation = _chosen(document, request.operation_name)
@@ -215,7 +214,7 @@ class Requests:
             form = (form, json.dumps(values))
         source = operation.source  # read first: where it is gone, there is the answer
         answer = operation.answers.get(form)
-        if known:
+        if known and not again:
             self.stats.hits += answer is not None
             self.stats.misses += answer is None
         if answer is None and source is not None:
@@ -227,6 +226,12 @@ class Requests:
         if answer is None:
             raise RuntimeError("a planned operation has no answer")
         return _bound(answer, values, shape if document.slots is not None else None)
+
+    def _count_new(self, shape: Shape | None) -> None:
+        if shape is not None and self._shapes.knows(shape):
+            self.stats.unfit += 1
+        else:
+            self.stats.misses += 1
 
     def _shape(self, request: GraphQLRequest) -> Shape | None:
         """Take a document apart; None if there is no need to."""
