@@ -23,6 +23,11 @@ class Connection(asyncio.Protocol):
         self._length: int | None = None
         self._answer: asyncio.Future[bytes] | None = None
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
     async def ask(self, request: bytes) -> bytes:
         """Send a whole request, return the body of its answer; `status` is that of the answer.
 

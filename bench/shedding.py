@@ -3,27 +3,26 @@
     python -m bench.shedding [--seconds 20] [--task-runs 500] [--dashboards 20] [--dsn DSN]   (or `just bench shedding`)
 
 Without a DSN it runs on an embedded Postgres in a temporary folder; a given database must be empty. The whole server
-runs in a process of its own; here are its clients: task runs that set states, send log lines and heartbeats, dashboards
-that ask for heavy aggregates without a pause, and one query that would take a minute. Prints the longest and the median
-wait of each kind of request, and how many queries were turned away.
+runs in a process of its own; here are its clients, each with a connection of its own: task runs that set states, send
+log lines and heartbeats, dashboards that ask for heavy aggregates without a pause, and one query that would take a
+minute. Prints the longest and the median wait of each kind of request, how many queries were turned away, and what
+share of a core the clients took: if that is near one, they were what was measured.
 """
 
 import argparse
 import asyncio
-import os
-import re
-import sys
+import json
 import tempfile
-from asyncio.subprocess import PIPE, STDOUT
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from time import monotonic
+from time import monotonic, process_time
 
-import httpx
+import uvloop
 
+from bench.client import Connection, ConnectionEnded, connect, head, request
+from bench.servers import ours
 from server_core.db.embedded import EmbeddedPostgres
 from server_core.db.migrate import upgrade
 from server_core.db.session import Database
@@ -38,7 +37,15 @@ DASHBOARD = (
     )
     + " }"
 )
-PATHOLOGICAL = '{ log_aggregate(where: {message: {_similar: "(x|xx|[0-9a-f]|.)*y(.|.)*z"}}) { aggregate { count } } }'
+PATHOLOGICAL = (
+    "{ "
+    + " ".join(
+        f'a{n}: log_aggregate(where: {{message: {{_regex: "(\\\\w+)\\\\1{{3,}}(\\\\w+)\\\\2{{9,}}z?y{n}"}}}})'
+        " { aggregate { count } }"
+        for n in range(150)
+    )
+    + " }"
+)
 
 
 class Waits:
@@ -48,17 +55,10 @@ class Waits:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.failed: dict[str, int] = defaultdict(int)
 
-    async def post(self, client: httpx.AsyncClient, kind: str, query: str) -> None:
-        """Send an operation and note its wait."""
-        begun = monotonic()
-        try:
-            headers = {"x-prefect-ui": "true"} if kind == "dashboard" else {"x-prefect-core-version": "1.4.1"}
-            response = await client.post("/", json={"query": query}, headers=headers)
-            good = response.status_code == 200 and b'"errors"' not in response.content
-        except httpx.HTTPError:
-            good = False
+    def note(self, kind: str, seconds: float, good: bool) -> None:
+        """Note a request. How long a dashboard waits to be turned away is of no interest."""
         if good or kind != "dashboard":
-            self.seconds[kind].append(monotonic() - begun)
+            self.seconds[kind].append(seconds)
         if not good:
             self.failed[kind] += 1
 
@@ -71,25 +71,32 @@ class Waits:
         return "\n".join(lines)
 
 
-@asynccontextmanager
-async def server(dsn: str, home: Path) -> AsyncIterator[str]:
-    """Run the whole server in a process; yields its URL."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server_core.cli", "start", "--port", "0", "--database-url", dsn),
-        stdout=PIPE,
-        stderr=STDOUT,
-        env=os.environ | {"PREFECT_SERVER__HOME": str(home)},
-    )
-    assert child.stdout is not None
-    try:
-        while not (ready := re.search(r"ready at (http\S+)", line := (await child.stdout.readline()).decode())):
-            assert line, "the server ended before it was ready"
-        drain = asyncio.create_task(child.stdout.read())
-        yield ready[1]
-    finally:
-        child.terminate()
-        await child.wait()
-    drain.cancel()
+class Client:
+    """One program that talks to the server: a flow run's process, or a browser."""
+
+    def __init__(self, url: str, waits: Waits, *, browser: bool = False) -> None:
+        self._url = url
+        self._waits = waits
+        self._head = head(url, headers=("x-prefect-ui: true" if browser else "x-prefect-core-version: 1.4.1",))
+        self._connection: Connection | None = None
+
+    async def post(self, kind: str, query: str) -> None:
+        """Send an operation and note its wait, with that for a connection if the last one was closed."""
+        sent = request(self._head, json.dumps({"query": query}).encode())
+        begun = monotonic()
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = await connect(self._url)
+            answer = await self._connection.ask(sent)
+            good = self._connection.status == 200 and b'"errors"' not in answer
+        except (ConnectionEnded, OSError):
+            good = False
+        self._waits.note(kind, monotonic() - begun, good)
+
+    def close(self) -> None:
+        """Leave."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 async def run(dsn: str, home: Path, *, seconds: float, task_runs: int, dashboards: int) -> str:
@@ -107,49 +114,46 @@ async def run(dsn: str, home: Path, *, seconds: float, task_runs: int, dashboard
                 ROWS,
             )
     waits = Waits()
-    async with server(dsn, home) as url:
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as client:
-            end = monotonic() + seconds
+    with ours(dsn, environment={"PREFECT_SERVER__HOME": str(home)}) as (url, _):
+        since, used, end = monotonic(), process_time(), monotonic() + seconds
+        runs = [Client(url, waits) for _ in range(task_runs)]
+        browsers = [Client(url, waits, browser=True) for _ in range(dashboards + 1)]
 
-            async def task_run(number: int) -> None:
-                await asyncio.sleep(seconds * 0.2 * number / task_runs)
-                who = f'task_run_id: "{ids[number]}"'
-                while monotonic() < end:
-                    state = f'{{{who}, state: "{RUNNING}"}}'
-                    await waits.post(
-                        client,
-                        "state",
-                        f"mutation {{ set_task_run_states(input: {{states: [{state}]}}) {{ states {{ id }} }} }}",
-                    )
-                    await waits.post(
-                        client, "heartbeat", f"mutation {{ update_task_run_heartbeat(input: {{{who}}}) {{ success }} }}"
-                    )
-                    line = f'flow_run_id: "{flow_run}", message: "{number}", timestamp: "2022-03-04T05:06:07Z"'
-                    await waits.post(
-                        client, "log", f"mutation {{ write_run_logs(input: {{logs: [{{{line}}}]}}) {{ success }} }}"
-                    )
-                    await asyncio.sleep(5)
+        async def task_run(number: int) -> None:
+            client = runs[number]
+            await asyncio.sleep(seconds * 0.2 * number / task_runs)
+            who = f'task_run_id: "{ids[number]}"'
+            while monotonic() < end:
+                state = f'{{{who}, state: "{RUNNING}"}}'
+                await client.post(
+                    "state", f"mutation {{ set_task_run_states(input: {{states: [{state}]}}) {{ states {{ id }} }} }}"
+                )
+                await client.post(
+                    "heartbeat", f"mutation {{ update_task_run_heartbeat(input: {{{who}}}) {{ success }} }}"
+                )
+                line = f'flow_run_id: "{flow_run}", message: "{number}", timestamp: "2022-03-04T05:06:07Z"'
+                await client.post("log", f"mutation {{ write_run_logs(input: {{logs: [{{{line}}}]}}) {{ success }} }}")
+                client.close()  # the server would, and might while the next request is on its way
+                await asyncio.sleep(5)
 
-            async def dashboard() -> None:
-                while monotonic() < end:
-                    await waits.post(client, "dashboard", DASHBOARD)
+        async def dashboard(client: Client) -> None:
+            while monotonic() < end:
+                await client.post("dashboard", DASHBOARD)
 
-            run_state = f'{{flow_run_id: "{flow_run}", state: "{RUNNING}"}}'
-            await waits.post(
-                client,
-                "start",
-                f"mutation {{ set_flow_run_states(input: {{states: [{run_state}]}}) {{ states {{ id }} }} }}",
-            )
-            slow = asyncio.create_task(waits.post(client, "pathological", PATHOLOGICAL))
-            pages = [asyncio.create_task(dashboard()) for _ in range(dashboards)]
-            await asyncio.gather(*map(task_run, range(task_runs)))
-            for page in pages:
-                page.cancel()
-            await asyncio.wait(pages)
-            slow.cancel()
-            await asyncio.wait([slow])
-    return waits.table()
+        run_state = f'{{flow_run_id: "{flow_run}", state: "{RUNNING}"}}'
+        await runs[0].post(
+            "start", f"mutation {{ set_flow_run_states(input: {{states: [{run_state}]}}) {{ states {{ id }} }} }}"
+        )
+        pages = [asyncio.create_task(browsers[0].post("pathological", PATHOLOGICAL))]
+        pages += [asyncio.create_task(dashboard(client)) for client in browsers[1:]]
+        await asyncio.gather(*map(task_run, range(task_runs)))
+        for page in pages:
+            page.cancel()
+        await asyncio.wait(pages)
+        for client in (*runs, *browsers):
+            client.close()
+        share = (process_time() - used) / (monotonic() - since)
+    return f"{waits.table()}\nclients' share of a core: {share:.2f}"
 
 
 def main() -> None:
@@ -167,9 +171,7 @@ def main() -> None:
             postgres = EmbeddedPostgres(home)
             dsn = postgres.start()
             stack.callback(postgres.stop)
-        print(
-            asyncio.run(run(dsn, home, seconds=given.seconds, task_runs=given.task_runs, dashboards=given.dashboards))
-        )
+        print(uvloop.run(run(dsn, home, seconds=given.seconds, task_runs=given.task_runs, dashboards=given.dashboards)))
 
 
 if __name__ == "__main__":
