@@ -123,8 +123,23 @@ PROTOCOLS: Final[dict[str, Any]] = {
 """Options of uvicorn: how HTTP and WebSockets are spoken; beside `ws_max_size`."""
 
 
+ACCEPTED_AT_ONCE: Final = 8
+"""Connections taken in one turn of the event loop."""
+
+
 class Server(uvicorn.Server):
-    """Uvicorn that calls `app.state.leave`, if there is one, before it cuts WebSockets off."""
+    """Uvicorn that takes several new connections at a time, and calls `app.state.leave`, if there is one, before it
+    cuts WebSockets off.
+
+    uvloop accepts one connection per socket and turn. When turns are long because there is much to do, hundreds of
+    clients that come anew every few seconds would wait for seconds before anybody knew of them, heartbeats among them.
+    So it listens on each socket several times.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, as often as ACCEPTED_AT_ONCE says where sockets are given."""
+        listened = None if sockets is None else [each.dup() for each in sockets for _ in range(ACCEPTED_AT_ONCE)]
+        await super().startup(listened)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take leave, then stop as usual."""
