@@ -90,5 +90,5 @@ async def test_a_setting_that_cannot_be_used_ends_it_with_a_line(tmp_path: Path)
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await process.communicate()
-    assert process.returncode == 2
-    assert said.decode() == f"error: gateway.tls_cert: {certificate} cannot be read: No such file or directory\n"
+    assert process.returncode == 1
+    assert said.decode() == f"prefect-server: gateway.tls_cert: {certificate} cannot be read: No such file or directory\n"
