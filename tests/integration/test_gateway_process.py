@@ -91,4 +91,5 @@ async def test_a_setting_that_cannot_be_used_ends_it_with_a_line(tmp_path: Path)
     )
     _, said = await process.communicate()
     assert process.returncode == 1
-    assert said.decode() == f"prefect-server: gateway.tls_cert: {certificate} cannot be read: No such file or directory\n"
+    reason = f"gateway.tls_cert: {certificate} cannot be read: No such file or directory"
+    assert said.decode() == f"prefect-server: {reason}\n"
