@@ -26,6 +26,7 @@ from bench.peers import prefect3
 from bench.peers.install import Missing
 from bench.rounds import Measure, Result, in_turn, ratio
 from bench.servers import ours, resident_megabytes
+from server_core.db.connection import wait_until_ready
 from server_core.db.migrate import upgrade
 from server_core.db.session import Database
 from tests.support import postgres_matrix
@@ -144,6 +145,7 @@ async def operations(*, seconds: float, rounds: int) -> Operations:
 
     with ExitStack() as stack:
         dsn = stack.enter_context(postgres())
+        await wait_until_ready(dsn, retry_seconds=0.1, timeout_seconds=60)
         mine = await _database(dsn, "prefect1")
         await upgrade(mine)
         async with Database(mine) as database:
