@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 from types import TracebackType
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from server_core.errors import Overloaded, Unavailable
+from server_core.metrics import Durations
 from server_core.wire import GraphQLResponse
 from services.gateway.stitch import Owner
 
@@ -23,8 +24,7 @@ class UpstreamMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._calls: dict[tuple[Owner, str], Histogram] = {}
-        self._seconds = Histogram(
+        self._seconds = Durations(
             "prefect_server_upstream_duration_seconds",
             "How long calls of upstreams took, with the wait for their turn, by outcome.",
             ["upstream", "outcome"],
@@ -38,10 +38,7 @@ class UpstreamMetrics:
 
     def observe(self, owner: Owner, outcome: str, seconds: float) -> None:
         """Count a call."""
-        histogram = self._calls.get((owner, outcome))
-        if histogram is None:  # looking it up takes longer than counting
-            histogram = self._calls[owner, outcome] = self._seconds.labels(owner, outcome)
-        histogram.observe(seconds)
+        self._seconds.observe((owner, outcome), seconds)
 
 
 class Call:

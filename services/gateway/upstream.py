@@ -200,7 +200,7 @@ class HttpUpstream:
             raise AnswerLost(f"The connection to the {self._name} service was lost.") from broken
 
     async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
-        limit = asyncio.get_running_loop().call_later(self._answer_timeout, connection.expire)
+        limit = connection.loop.call_later(self._answer_timeout, connection.expire)
         try:
             return await self._talk(connection, payload)
         except _Late as error:
@@ -234,7 +234,9 @@ class HttpUpstream:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._ssl)
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(loop), self._host, self._port, ssl=self._ssl
+                )
         except OSError as error:  # TimeoutError is one
             raise Unavailable(f"The {self._name} service cannot be reached.") from error
         return connection
@@ -290,7 +292,8 @@ class _Late(Exception):
 class _Connection(asyncio.Protocol):
     """One connection: one request at a time. Also the callbacks of the parser of its answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.used_at = 0.0
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[GraphQLResponse] | None = None
@@ -313,7 +316,7 @@ class _Connection(asyncio.Protocol):
         self._begun = self._keep = False
         self._parser = None
         self._reset()
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer = self.loop.create_future()
         self._transport.write(payload)
         try:
             return await self._answer

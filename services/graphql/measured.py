@@ -6,9 +6,10 @@ from time import perf_counter
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 
 from server_core.errors import ServerError
+from server_core.metrics import Durations
 
 SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 SUCCESS = "SUCCESS"
@@ -22,21 +23,17 @@ class MutationFigures:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
+        self._seconds = Durations(
             "prefect_server_mutation_duration_seconds",
             "How long mutations took, by field and outcome: SUCCESS or the code of the error.",
             ["field", "outcome"],
             buckets=SECONDS,
             registry=registry,
         )
-        self._by_outcome: dict[tuple[str, str], Histogram] = {}
 
     def note(self, field: str, seconds: float, outcome: str = SUCCESS) -> None:
         """Note how long a mutation took, and the code of its error."""
-        figure = self._by_outcome.get((field, outcome))
-        if figure is None:
-            figure = self._by_outcome[field, outcome] = self._seconds.labels(field, outcome)
-        figure.observe(seconds)
+        self._seconds.observe((field, outcome), seconds)
 
     def measure(self, schema: GraphQLSchema) -> None:
         """Let every root field of a schema's mutations be noted; the schema is changed in place."""

@@ -10,13 +10,13 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server_core.activity import begin, current, end, note, note_sent_on, request_id
 from server_core.config import Settings
-from server_core.metrics import metrics_endpoint
+from server_core.metrics import Durations, metrics_endpoint
 from server_core.tracing import RequestSpan, Tracing, load_tracing
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class RequestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         name = "prefect_server_http_requests"
         self.in_progress = Gauge(f"{name}_in_progress", "Requests being answered.", ["service"], registry=registry)
-        self.seconds = Histogram(
+        self.seconds = Durations(
             "prefect_server_http_request_duration_seconds",
             "How long requests took, by the status of the answer.",
             ["service", "method", "status"],
@@ -98,8 +98,8 @@ class Observed:
         self._any = direct.get("")
         self._service = service
         self._metrics = metrics
-        self._in_progress = metrics.in_progress.labels(service)
-        self._seconds: dict[tuple[str, int], Histogram] = {}
+        self._in_progress = 0
+        metrics.in_progress.labels(service).set_function(lambda: self._in_progress)
         self._sockets = metrics.sockets.labels(service)
         self._tracing = tracing or Tracing()
         self._log = log
@@ -163,26 +163,20 @@ class Observed:
         if scope["method"] == "POST" and self._direct:
             app = self._any or self._direct.get(scope["path"], app)
         began = perf_counter()
-        self._in_progress.inc()
+        self._in_progress += 1
         try:
             await app(scope, receive, sending)
         finally:
             seconds = perf_counter() - began
-            self._in_progress.dec()
-            key = scope["method"], status
-            histogram = self._seconds.get(key) or self._histogram(*key)
-            histogram.observe(seconds)
+            self._in_progress -= 1
+            method = scope["method"]
+            self._metrics.seconds.observe(
+                (self._service, "POST" if method == "POST" else _method(method), _shown(status)), seconds
+            )
             if span is not None:
                 span.answered(status)
             if self._log:
                 _write(scope, _shown(status), seconds)
-
-    def _histogram(self, method: str, status: int) -> Histogram:
-        """Return the figures of requests of a kind; remembered, because looking them up takes longer than counting."""
-        found = self._metrics.seconds.labels(self._service, _method(method), _shown(status))
-        if _method(method) == method:
-            self._seconds[method, status] = found
-        return found
 
 
 def _shown(status: int) -> str:

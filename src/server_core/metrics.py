@@ -3,7 +3,9 @@ nothing is registered globally.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
 from prometheus_client import (
@@ -13,8 +15,9 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -67,6 +70,52 @@ def metrics_endpoint(registry: CollectorRegistry) -> Endpoint:
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return metrics
+
+
+class Durations(Collector):
+    """How long things took, by labels: a histogram for event loops.
+
+    prometheus_client's own may be used from threads and takes a lock for each of its numbers, three or four times per
+    request; that is a tenth of what the gateway does.
+
+    Args:
+        name, documentation: of the metric.
+        labels: names of its labels.
+        buckets: upper bounds in seconds, rising.
+        registry: where it is shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        *,
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        self._bounds = tuple(buckets)
+        self._figures: dict[tuple[str, ...], list[float]] = {}
+        registry.register(self)
+
+    def observe(self, labels: tuple[str, ...], seconds: float) -> None:
+        """Count one."""
+        figures = self._figures.get(labels)
+        if figures is None:  # a count per bucket, one for what is above all of them, the sum
+            figures = self._figures[labels] = [0.0] * (len(self._bounds) + 2)
+        figures[bisect_left(self._bounds, seconds)] += 1
+        figures[-1] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metric."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for labels, (*counts, total) in self._figures.items():
+            family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
+        yield family
 
 
 class PoolCollector(Collector):
