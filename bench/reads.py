@@ -13,6 +13,7 @@ them: no text comes twice.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from bench.dataset import CYCLE, RUNNING, TALKATIVE, TENANT, Size, ident
@@ -20,6 +21,8 @@ from bench.dataset import CYCLE, RUNNING, TALKATIVE, TENANT, Size, ident
 Spelling = Literal["variables", "literals"]
 SPELLINGS: Final[tuple[Spelling, ...]] = ("variables", "literals")
 DUE: Final = "2027-01-01T00:00:00+00:00"
+LATER: Final = datetime(2027, 1, 1, tzinfo=UTC)
+"""After all flow runs."""
 STATES: Final = ("Success", "Failed", "Running", "Pending", "Scheduled")
 ASKED_RUNS: Final = 100
 """So many ids stand in a queue read: 60 Scheduled, 15 Running with a task that is due, 25 that are over."""
@@ -90,7 +93,7 @@ def workloads(size: Size) -> dict[str, Workload]:
             field="flow_run(where: {tenant_id: {_eq: %s}, scheduled_start_time: {_lt: %s}},"
             f" order_by: {{scheduled_start_time: desc}}, limit: %s) {{ {_B} }}",
             variables=("uuid!", "timestamptz!", "Int!"),
-            values=[(str(TENANT), f"2027-01-01T00:{n // 60:02}:{n % 60:02}+00:00", 50) for n in range(REQUESTS)],
+            values=[(str(TENANT), (LATER + timedelta(seconds=n)).isoformat(), 50) for n in range(REQUESTS)],
         ),
         "c": Workload(
             name="c",

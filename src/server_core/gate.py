@@ -1,6 +1,7 @@
 """Work that arrives → so much at a time, a short queue, and the rest turned away. Used where a service would choke.
 
-While there are places the way through costs a comparison and two additions. What is turned away was not begun.
+While there are places the way through costs a comparison and two additions. One timer serves all who wait. What is
+turned away was not begun.
 """
 
 import asyncio
@@ -8,6 +9,9 @@ from collections import deque
 from types import TracebackType
 
 from server_core.errors import Overloaded
+
+_Waiter = tuple[asyncio.Future[None], float]
+"""Who waits for a turn, and until when."""
 
 
 class Gate:
@@ -35,8 +39,10 @@ class Gate:
         self._most = waiting
         self._seconds = seconds
         self._message = message
-        self._urgent: deque[asyncio.Future[None]] = deque()
-        self._others: deque[asyncio.Future[None]] = deque()
+        self._urgent: deque[_Waiter] = deque()
+        self._others: deque[_Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def waiting(self) -> int:
@@ -59,35 +65,46 @@ class Gate:
         queue = self._urgent if urgent else self._others
         if len(queue) >= self._most:
             raise Overloaded(self._message)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
-        queue.append(turn)
-        limit = loop.call_later(self._seconds, self._expire, queue, turn)
+        waiter = turn, loop.time() + self._seconds
+        queue.append(waiter)
+        if self._timer is None:
+            self._timer = loop.call_at(waiter[1], self._expire)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave()  # the place came at the same moment
-            elif turn in queue:
-                queue.remove(turn)
+            elif waiter in queue:
+                queue.remove(waiter)
             raise
-        finally:
-            limit.cancel()
 
     def leave(self) -> None:
         """Give a place back, to whoever waits first."""
         self._free += 1
         for queue, least in ((self._urgent, 0), (self._others, self._kept)):
             while queue and self._free > least:
-                turn = queue.popleft()
+                turn, _ = queue.popleft()
                 if not turn.done():
                     self._free -= 1
                     turn.set_result(None)
 
-    def _expire(self, queue: deque[asyncio.Future[None]], turn: asyncio.Future[None]) -> None:
-        if not turn.done():
-            queue.remove(turn)
-            turn.set_exception(Overloaded(self._message))
+    def _expire(self) -> None:
+        """Turn those away who have waited too long; all wait equally long, so they stand at the front."""
+        assert self._loop is not None  # noqa: S101 - somebody waits
+        self._timer = None
+        now = self._loop.time()
+        for queue in (self._urgent, self._others):
+            while queue and queue[0][1] <= now:
+                turn, _ = queue.popleft()
+                if not turn.done():
+                    turn.set_exception(Overloaded(self._message))
+        deadlines = [queue[0][1] for queue in (self._urgent, self._others) if queue]
+        if deadlines:
+            self._timer = self._loop.call_at(min(deadlines), self._expire)
 
 
 class _Place:
