@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.cloud_hooks import notify
@@ -17,6 +17,7 @@ from server_core.actions.life import note_life, overdue_before
 from server_core.actions.removal import remove_flow_run
 from server_core.db.session import ReadSession, Row, WriteSession
 from server_core.errors import InvalidInput, NotFound, ServerError
+from server_core.ids import new_id
 from server_core.rules.arguments import require
 from server_core.rules.flow_runs import random_run_name, resolve_labels, resolve_parameters, resolve_run_config
 from server_core.states import make_state
@@ -305,11 +306,11 @@ async def get_or_create_task_run_info(
         for _ in range(_INSERT_ATTEMPTS):
             row = await store.find_or_insert_task_run(
                 session,
-                task_run_id=uuid4(),
+                task_run_id=new_id(),
                 flow_run_id=flow_run_id,
                 task_id=task_id,
                 map_index=-1 if map_index is None else map_index,
-                state_id=uuid4(),
+                state_id=new_id(),
                 state=_CREATED,
                 now=now,
                 overdue_before=overdue_before(context),
@@ -380,7 +381,7 @@ def _plan(spec: FlowRunSpec, flow: Row | None, now: datetime) -> store.NewFlowRu
         run_config=spec.run_config, group_run_config=flow["group_run_config"], flow_run_config=flow["run_config"]
     )
     return store.NewFlowRun(
-        id=uuid4(),
+        id=new_id(),
         flow_id=spec.flow_id,
         tenant_id=flow["tenant_id"],
         parameters=exact_json(
@@ -404,7 +405,7 @@ def _plan(spec: FlowRunSpec, flow: Row | None, now: datetime) -> store.NewFlowRu
         idempotency_key=spec.idempotency_key,
         name=spec.flow_run_name or random_run_name(),
         auto_scheduled=spec.auto_scheduled,
-        state_id=uuid4(),
+        state_id=new_id(),
         state=make_state("Scheduled", now=now, message=SCHEDULED_MESSAGE, start_time=start) if spec.scheduled else None,
     )
 

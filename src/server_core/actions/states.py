@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from server_core.actions.changes import FlowRunStateChange, TaskRunStateChange
 from server_core.actions.cloud_hooks import notify
@@ -16,6 +16,7 @@ from server_core.actions.context import ActionContext
 from server_core.actions.life import note_life, overdue_before
 from server_core.db.session import Row, WriteSession
 from server_core.errors import NotFound, ServerError, StateUpdateFailed, VersionLocked
+from server_core.ids import new_id
 from server_core.rules import states as rules
 from server_core.states import State, make_state, parse_state
 from server_core.store import flow_run_states, task_run_states
@@ -251,7 +252,7 @@ async def _insert_flow_run_states(
     entries = [
         flow_run_states.FlowRunEntry(
             flow_run_id=each.flow_run_id,
-            state_id=uuid4(),
+            state_id=new_id(),
             state=each.state,
             submits=rules.takes_submission(each.state),
             alive=rules.shows_life_of_flow_run(each.state),
@@ -279,7 +280,7 @@ async def _insert_task_run_states(
     entries = [
         task_run_states.TaskRunEntry(
             task_run_id=each.task_run_id,
-            state_id=uuid4(),
+            state_id=new_id(),
             state=state,
             needs_running=rules.needs_running_flow(state),
             inherits=rules.inherits_cached_inputs(state),
