@@ -6,6 +6,7 @@ and goes back to the pool after a while. Whoever borrows sees to it that no more
 """
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -77,7 +78,8 @@ class WarmPool:
 
     async def lost(self, connection: "Connection") -> None:
         """Close a connection that broke, and all of its age: they may be as dead, and not know it yet."""
-        connection.terminate()
+        with suppress(asyncpg.InterfaceError):  # the pool noticed first, and has taken it back
+            connection.terminate()
         await self.forget()
         await self._pool.release(connection)
 

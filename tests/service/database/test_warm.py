@@ -63,6 +63,20 @@ async def test_when_one_breaks_none_of_its_age_is_lent(pool: "asyncpg.Pool[async
     assert not pids & {connection.get_server_pid() for connection in fresh}
 
 
+async def test_one_that_the_pool_has_taken_back_already_is_lost_as_well(
+    pool: "asyncpg.Pool[asyncpg.Record]", cluster: Cluster
+) -> None:
+    warm = WarmPool(pool)
+    broken, kept = await warm.borrow(), await warm.borrow()
+    pid = kept.get_server_pid()
+    warm.give_back(kept)
+    async with connected(cluster.dsn) as other:
+        await other.execute("SELECT pg_terminate_backend($1)", broken.get_server_pid())
+    await wait_until(lambda: pool.get_size() == 1, seconds=10, what="its end is noticed")
+    await warm.lost(broken)
+    assert (await warm.borrow()).get_server_pid() != pid
+
+
 async def test_closing_waits_for_the_borrowers(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     warm = WarmPool(pool)
     connection, idle = await warm.borrow(), await warm.borrow()
