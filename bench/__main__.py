@@ -42,7 +42,7 @@ class Scale:
     flows: int
 
 
-FULL: Final = Scale(size=LARGE, seconds=3, rounds=3, flow_runs=50_000, flows=10_000)
+FULL: Final = Scale(size=LARGE, seconds=3, rounds=3, flow_runs=20_000, flows=10_000)
 QUICK: Final = Scale(size=SMALL, seconds=1, rounds=1, flow_runs=0, flows=1_000)
 
 
@@ -237,19 +237,28 @@ async def main(given: argparse.Namespace) -> None:
     scale = QUICK if given.scale == "quick" else FULL
     names = given.only or [name for name in SECTIONS if given.scale == "full" or name not in SLOW]
     begun = time.perf_counter()
-    rows = []
+    rows: list[Row] = []
+    load = f"by {generator()}, {CONNECTIONS} connections, {scale.rounds} rounds of {scale.seconds:g} s"
+    done: list[str] = []
+    report = Report(rows=rows, about={})
     for name in names:
         since = time.perf_counter()
-        rows += await SECTIONS[name](scale)
-        print(f"{name}: {time.perf_counter() - since:.0f} s", flush=True)
-    load = f"by {generator()}, {CONNECTIONS} connections, {scale.rounds} rounds of {scale.seconds:g} s"
-    minutes = (time.perf_counter() - begun) / 60
-    report = Report(rows=rows, about=about(load=load, sections=", ".join(names), took=f"{minutes:.0f} minutes"))
+        try:
+            rows += await SECTIONS[name](scale)
+        except Exception as error:  # what fails shall not cost what was measured before
+            said = (str(error).strip().splitlines() or [""])[-1]
+            rows.append(
+                Row(section=name, what="all of it", figure=None, target=None, detail=f"{type(error).__name__}: {said}")
+            )
+        done.append(f"{name} ({time.perf_counter() - since:.0f} s)")
+        print(done[-1], flush=True)
+        minutes = (time.perf_counter() - begun) / 60
+        report = Report(rows=rows, about=about(load=load, sections=", ".join(done), took=f"{minutes:.0f} minutes"))
+        if given.json:
+            given.json.write_text(report.json())
+        if given.results:
+            RESULTS.write_text(report.markdown())
     print(report.markdown())
-    if given.json:
-        given.json.write_text(report.json())
-    if given.results:
-        RESULTS.write_text(report.markdown())
 
 
 if __name__ == "__main__":
