@@ -23,7 +23,11 @@ async def shown(url: str, query: str) -> bool:
 async def test_the_command_reloads_on_hangup(machine: Machine, database_url: str) -> None:
     machine.environ = {"PREFECT_SERVER__DATABASE__CONNECTION_URL": database_url}
     data = await machine.run("services", "data", "--port", "0")
-    await reloads_on_hangup(data, await data.url(), database_url, "tenant")
+    try:
+        await reloads_on_hangup(data, await data.url(), database_url, "tenant")
+    finally:
+        async with connected(database_url) as connection:  # the worker's other tests use this database too
+            await connection.execute("ALTER TABLE tenant DROP COLUMN IF EXISTS motto")
 
 
 async def test_the_module_reloads_on_hangup(empty_database_url: str, tmp_path: Path) -> None:
