@@ -11,7 +11,7 @@ All are made on first use: a run of unit tests starts no Postgres.
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,7 @@ from server_core.actions.context import ActionContext
 from server_core.db.session import Database
 from tests.support.cluster import Cluster, Folder, connected, disconnect, empty
 from tests.support.settings import PLAN_CACHE
+from tests.support.waiting import awaited
 from tests.support.whole_server import TOPOLOGIES
 
 TIERS = ("unit", "service", "integration")
@@ -89,6 +90,18 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         tier = item.path.relative_to(here).parts[0]
         if tier in TIERS:
             item.add_marker(tier)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what every task waits for, of a test that took too long; a stack of threads ends in the event loop."""
+    report = yield
+    runner = getattr(item, "funcargs", {}).get("_session_scoped_runner")
+    if report.failed and runner is not None and "Timeout (>" in str(call.excinfo and call.excinfo.value):
+        report.sections.append(("tasks", awaited(runner.get_loop())))
+    return report
 
 
 def pytest_collection_finish() -> None:

@@ -1,4 +1,7 @@
-"""Waiting for something to become true, without guessing how long it takes. Used by tests that watch real processes."""
+"""Waiting for something to become true, without guessing how long it takes. Used by tests that watch real processes.
+
+And what is waited for by a test that never ends.
+"""
 
 import asyncio
 import inspect
@@ -33,3 +36,17 @@ async def wait_until(
             raise AssertionError(f"not within {seconds:g} s: {what} (last answer: {value!r}){more}")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.3)
+
+
+def awaited(loop: asyncio.AbstractEventLoop) -> str:
+    """Return a line for each task of a loop, and one below it for each coroutine that it waits in, innermost last."""
+    lines = []
+    for task in asyncio.all_tasks(loop):
+        lines.append(repr(task))
+        at: Any = task.get_coro()
+        while at is not None:
+            frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)
+            where = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}" if frame else repr(at)
+            lines.append(f"    {where}")
+            at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+    return "\n".join(lines)

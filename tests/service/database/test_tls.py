@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -59,7 +60,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]
         path.chmod(0o644)
     for key in ("server.key", "client.key"):
         (folder / key).chmod(0o600)
-    for parent in (folder, *folder.parents[:2]):
+    for parent in (folder, *folder.parents):  # the account of that Postgres is another one
+        if parent == Path(tempfile.gettempdir()):
+            break
         parent.chmod(parent.stat().st_mode | 0o011)
     with running(installations[-1].parents[1], settings, [folder / "server.key"]) as url:
         yield urlsplit(url).port or 0, folder
