@@ -47,8 +47,7 @@ async def generated(dsn: str, workload: Workload) -> Statement:
         request = parse_body(workload.bodies("variables")[0], exact=True)
         assert isinstance(request, GraphQLRequest)
         prepared = await service.prepare(request)
-        assert prepared.answer.statement is not None
-        return Statement(text=prepared.answer.statement.text, values=list(prepared.parameters))
+        return Statement(text=prepared.text, values=list(prepared.parameters))
     finally:
         await service.stop()
 

@@ -69,8 +69,10 @@ class Answer:
 
 
 class Prepared(NamedTuple):
-    """One request, ready to run: the answer's statement takes `parameters`, its script the `variables`."""
+    """One request, ready to run: `text` is the SQL of the answer's statement and takes `parameters`; its script takes
+    the `variables`."""
 
     answer: Answer
+    text: str
     parameters: Sequence[Resolved]
     variables: Mapping[str, Any] = {}

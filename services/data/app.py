@@ -243,10 +243,9 @@ class DataService:
             return await self._run(prepared)
 
     async def _run(self, prepared: Prepared) -> bytes:
-        statement = prepared.answer.statement
-        if statement is None:
+        if prepared.answer.statement is None:
             return prepared.answer.response(())
-        rows = await self.postgres.run(statement.text, prepared.parameters)
+        rows = await self.postgres.run(prepared.text, prepared.parameters)
         return prepared.answer.response(cast("Sequence[Sequence[bytes | None]]", rows))
 
 

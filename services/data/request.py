@@ -362,7 +362,9 @@ def _bound(answer: Answer, values: dict[str, Any], shape: Shape | None) -> Prepa
     """
     if shape is not None:
         values[LITERALS] = shape.literals
-    return Prepared(answer, answer.statement.bind(values) if answer.statement is not None else (), values)
+    if answer.statement is None:
+        return Prepared(answer, "", (), values)
+    return Prepared(answer, *answer.statement.bind(values), values)
 
 
 def _chosen(document: _Document, name: str | None) -> _Operation:

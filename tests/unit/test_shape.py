@@ -81,6 +81,21 @@ def test_half_a_surrogate_pair_has_no_shape() -> None:
     assert cut('{ f(a: "\ud800") }') is None
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_texts_without_a_backslash_are_cut_as_others(seed: int) -> None:
+    """Strings are looked for in a simpler way there; a backslash in a comment before changes nothing else."""
+    random = Random(seed)
+    quotes, others = (
+        ['"', '"', '""', '"""', '"a"', ', "b"'],
+        ["[", "]", "#", "\n", "\r", "1", " -2", ".5", " ", ",", "x"],
+    )
+    for _ in range(3000):
+        text = "".join(random.choices([*quotes, *others], k=random.randrange(3, 25)))
+        mine, other = shape(text), shape(f"#\\\n{text}")
+        assert mine.literals == other.literals, text
+        assert (f"#\\\n{mine.key[0]}", *mine.key[1:]) == other.key, text
+
+
 def test_places_move_with_the_literals_before_them() -> None:
     known, other = '{ f(a: "x", b: [1, 2]) g(c: 3) h }', '{ f(a: "a longer one", b: [1, 20, 300]) g(c: -3) h }'
     for name in "fgh":

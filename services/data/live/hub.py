@@ -191,6 +191,5 @@ class _LiveQuery:
 
 def _key(prepared: Prepared) -> Hashable:
     """Return what two subscriptions must share to be one live query."""
-    statement = prepared.answer.statement
     parameters = tuple(tuple(value) if isinstance(value, list) else value for value in prepared.parameters)
-    return (statement.text if statement else "", parameters, prepared.answer.order)
+    return (prepared.text, parameters, prepared.answer.order)

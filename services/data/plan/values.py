@@ -16,7 +16,7 @@ from graphql import GraphQLError
 from server_core.shape import each_of
 from services.data.catalog.model import PgType, QualifiedName
 from services.data.errors import ValidationFailed
-from services.data.schema.scalars import INT_RANGE, form_of
+from services.data.schema.scalars import INT_RANGE, form_of, written_values
 
 TEXT: Final = PgType(name=QualifiedName("pg_catalog", "text"))
 INT4: Final = PgType(name=QualifiedName("pg_catalog", "int4"))
@@ -65,6 +65,13 @@ class Items:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Joined:
+    """A list as one text, with JOINT between its items."""
+
+    items: "Source"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JsonText:
     """A JSON literal with variables in it, or literals that other documents write differently."""
 
@@ -95,7 +102,7 @@ class JsonPath:
     path: str
 
 
-Source = Literal | Blank | Variable | Null | Items | JsonText | RowCount | JsonPath
+Source = Literal | Blank | Variable | Null | Items | Joined | JsonText | RowCount | JsonPath
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,8 +118,15 @@ Resolved = str | None | list[str | None]
 Getter = Callable[[Mapping[str, Any]], Any]
 """Fetches what a source stands for from the values of a request."""
 
+JOINT: Final = "\x1f"
+"""The unit separator of ASCII; hardly ever stands in a value."""
+
 LITERALS: Final = '"'
 """The name under which the literals of a request's document are bound. (No variable can have it.)"""
+
+
+class NotJoined(Exception):
+    """A list cannot be told from another one when it is one text."""
 
 
 def resolve(source: Source, values: Mapping[str, Any]) -> Resolved:
@@ -143,6 +157,9 @@ def getter(source: Source) -> Getter:
         case Items(items=items):
             getters = [_single(item) for item in items]
             return lambda values: [get(values) for get in getters]
+        case Joined(items=source_of_items):
+            get_list = getter(source_of_items)
+            return lambda values: _joined(get_list(values))
         case JsonText(parts=parts):
             pieces = [_json(part) for part in parts]
             return lambda values: "".join([get(values) for get in pieces])
@@ -155,10 +172,28 @@ def getter(source: Source) -> Getter:
 
 
 def _blank(blank: Blank) -> Getter:
-    read, number = form_of(blank.scalar).from_written, blank.number
+    number, scalar = blank.number, blank.scalar
     if blank.many:
-        return lambda values: [read(each) for each in each_of(values[LITERALS][number])]
+        return lambda values: written_values(values[LITERALS][number], scalar)
+    read = form_of(scalar).from_written
     return lambda values: read(values[LITERALS][number])
+
+
+def _joined(items: Resolved) -> str:
+    """Join a list.
+
+    Raises:
+        NotJoined: it holds a null, JOINT, or nothing but an empty text, which would come out as no item.
+    """
+    if not isinstance(items, list):
+        raise NotJoined
+    try:
+        text = JOINT.join(items)  # type: ignore[arg-type]
+    except TypeError:
+        raise NotJoined from None
+    if items and (not text or text.count(JOINT) != len(items) - 1):
+        raise NotJoined
+    return text
 
 
 def _below(value: Any, path: tuple[str | int, ...]) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
 from graphql import (
     BooleanValueNode,
     EnumValueNode,
@@ -27,6 +28,8 @@ from graphql import (
     ValueNode,
     parse_const_value,
 )
+
+from server_core.shape import each_of
 
 INT_RANGE: Final = range(-(2**31), 2**31)
 NUMBERS: Final = frozenset({"smallint", "bigint", "numeric", "float8", "money", "oid"})
@@ -57,6 +60,11 @@ def form_of(name: str) -> Form:
     if name.startswith("_"):
         return _ARRAY
     return _NUMBER if name in NUMBERS else _TEXT
+
+
+def is_text(name: str) -> bool:
+    """Tell whether the values of the scalar with this name are strings, and mean what they say."""
+    return form_of(name) is _TEXT
 
 
 def scalar_type(name: str) -> GraphQLScalarType:
@@ -109,6 +117,17 @@ def written_value(written: str) -> str:
     if "\\" not in written and written[:3] != '"""':
         return written[1:-1]
     return _text_literal(parse_const_value(written, no_location=True))
+
+
+def written_values(run: str, scalar: str) -> list[str]:
+    """Return the values of a run of strings or ints, as it is written in a document; see Form.from_written."""
+    read = form_of(scalar).from_written
+    if run[0] == '"' and read is written_value:
+        try:
+            return orjson.loads(f"[{run}]")  # type: ignore[no-any-return]
+        except ValueError:
+            pass  # not written as JSON has it: without commas, or with a tab in a string
+    return [read(each) for each in each_of(run)]
 
 
 def written_json(written: str) -> str:

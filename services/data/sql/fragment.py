@@ -12,13 +12,18 @@ from string import Formatter
 from typing import Final, LiteralString
 
 from services.data.catalog.model import PgType, QualifiedName
-from services.data.plan.values import Blank, Literal, Source, Value, Variable
+from services.data.plan.values import JOINT, Blank, Joined, JsonPath, Literal, Source, Value, Variable
 
 _BUILT_IN: Final = "pg_catalog"
 
 _OTHERWISE_SHORT: Final = frozenset({"bit", "char"})
 """Types whose bare name is, in SQL, the type of length one."""
 
+
+_TEXTS: Final = frozenset({"text", "varchar"})
+"""Types that a parameter has without a cast."""
+
+_JOINT: Final = f"E'\\x{ord(JOINT):02x}'"
 
 _JSON_OF_NAMES: Final = re.compile(r'[{}":,A-Za-z0-9_]*')
 
@@ -32,25 +37,29 @@ class Fragment:
     def __add__(self, other: "Fragment") -> "Fragment":
         return Fragment(self.parts + other.parts)
 
-    def render(self) -> tuple[str, tuple[Source, ...]]:
+    def render(self, *, joined: bool = False) -> tuple[str, tuple[Source, ...]]:
         """Return the text with `$1`, `$2` … and the source of each.
 
         A variable used twice is one parameter, and so is a literal that the statement needs in two places.
+
+        Args:
+            joined: whether lists travel as one text where they may: their sources are Joined.
         """
         sources: list[Source] = []
-        numbers: dict[tuple[Source | int, bool], int] = {}
+        numbers: dict[tuple[Source | int, bool, bool], int] = {}
         texts: list[str] = []
         for part in self.parts:
             if isinstance(part, str):
                 texts.append(part)
                 continue
-            key = (part.source if _shared(part.source) else id(part.source), part.many)
+            one_text = joined and _may_be_joined(part)
+            key = (part.source if _shared(part.source) else id(part.source), part.many, one_text)
             number = numbers.get(key)
             if number is None:
-                sources.append(part.source)
+                sources.append(Joined(items=part.source) if one_text else part.source)
                 number = len(sources)
                 numbers[key] = number
-            texts.append(_cast(number, part))
+            texts.append(_cast(number, part, one_text=one_text))
         return "".join(texts), tuple(sources)
 
 
@@ -131,10 +140,26 @@ def type_name(type: PgType) -> str:
     return name.name if bare else f"{quote(name.schema)}.{quote(name.name)}"
 
 
-def _cast(number: int, value: Value) -> str:
+def _may_be_joined(value: Value) -> bool:
+    """Say whether a parameter is a list that may travel as one text.
+
+    The driver spends on each item of an array what Postgres spends on taking a text apart. But a list of texts needs no
+    cast: Postgres uses it as it comes. And of a path the number of steps counts, none or one.
+    """
+    return (
+        value.many
+        and value.type.element is None
+        and type_name(value.type) not in _TEXTS
+        and not isinstance(value.source, JsonPath)
+    )
+
+
+def _cast(number: int, value: Value, *, one_text: bool) -> str:
     """Spell a parameter. It travels as text, so that Postgres, not the driver, reads it and names what is wrong."""
     target, suffix = type_name(value.type), "[]" if value.many else ""
-    if target in ("text", "varchar"):
+    if one_text:
+        return f"(string_to_array(${number}::text, {_JOINT}))::{target}[]"
+    if target in _TEXTS:
         return f"${number}::text{suffix}"
     if value.many and value.type.element is not None:
         # A list of arrays cannot be an array again: it stands as a subquery after ANY.

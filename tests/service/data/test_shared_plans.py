@@ -94,7 +94,7 @@ def outcome(requests: Requests, request: GraphQLRequest) -> Any:
     row = [b"1"] * len(answer.statement.aliases) if answer.statement is not None else ()
     values = {name: value for name, value in prepared.variables.items() if name != LITERALS}
     body = answer.body(row) if script is None else (answer.order, answer.constants)
-    return answer.statement and answer.statement.text, prepared.parameters, answer.reads, values, body, script
+    return prepared.text, prepared.parameters, answer.reads, values, body, script
 
 
 def variables(random: Random, text: str) -> dict[str, Any]:

@@ -95,6 +95,40 @@ async def test_values_go_in_and_out_unchanged(types: DataService, typed: Typed) 
     assert await labels(types, beyond) == []
 
 
+@pytest.mark.parametrize(
+    ("items", "found"),
+    [
+        ([], []),
+        ([""], []),
+        (["", "Ident"], ["high"]),
+        (["Ident", "", ""], ["high"]),
+        (["\x1f"], []),
+        (["Ident\x1fident"], []),
+        (["Ident\x1f", "ident"], ["low"]),
+        (["a,b", '"{', "Ident"], ["high"]),
+    ],
+)
+async def test_lists_hold_what_was_sent(types: DataService, items: list[str], found: list[str]) -> None:
+    """Also what cannot travel as one text (data-api.md §2.1)."""
+    others = ["high", "low", "none"] if not items else [each for each in ("high", "low") if each not in found]
+    for operator, expected in (("_in", found), ("_nin", others)):
+        written = f"{{ident: {{{operator}: {json.dumps(items)}}}}}"
+        declared, where = "($v: [name!])", f"{{ident: {{{operator}: $v}}}}"
+        assert await labels(types, written) == expected
+        assert await labels(types, where, declared, json.dumps({"v": items})) == expected
+
+
+@pytest.mark.parametrize("items", [["a"], ["a", ""], ["00000000-0000-4000-8000-000000000001", "☃"], ["\x1f"], [""]])
+async def test_items_that_are_no_values_are_named(types: DataService, items: list[str]) -> None:
+    """Postgres says what is wrong with the first of them (data-api.md §2.6)."""
+    wrong = next(item for item in items if len(item) < 36)
+    for declared, operand in (("", json.dumps(items)), ("($v: [uuid!])", "$v")):
+        query = f"query {declared} {{ every(where: {{id: {{_in: {operand}}}}}) {{ label }} }}"
+        [error] = json.loads(await ask(types, query, json.dumps({"v": items})) + "}")["errors"]
+        assert error["message"] == f'invalid input syntax for type uuid: "{wrong}"'
+        assert error["extensions"] == {"path": "$", "code": "data-exception"}
+
+
 async def test_everything_is_json(types: DataService, generated: bool) -> None:
     query = '{ __type(name: "every") { fields { name type { name ofType { name } } } } }'
     fields = json.loads(await ask(types, query))["__type"]["fields"]

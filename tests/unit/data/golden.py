@@ -59,7 +59,7 @@ def sql_of(case: Path) -> str:
     if statement is None:
         return "-- no statement\n"
     parameters = [f"-- ${number} = {json.dumps(value)}" for number, value in enumerate(prepared.parameters, 1)]
-    return "\n".join([laid_out(statement.text), *parameters]) + "\n"
+    return "\n".join([laid_out(prepared.text), *parameters]) + "\n"
 
 
 def _script(script: Script, variables: Mapping[str, Any]) -> str:

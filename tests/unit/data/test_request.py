@@ -21,7 +21,7 @@ def prepare(
 ) -> tuple[str, list[Any]]:
     prepared = requests(null_collapse=null_collapse).prepare(GraphQLRequest(query=query, variables=variables or {}))
     assert prepared.answer.statement is not None
-    return prepared.answer.statement.text, list(prepared.parameters)
+    return prepared.text, list(prepared.parameters)
 
 
 def refusal(query: str, variables: Mapping[str, Any] | None = None, *, null_collapse: bool = True) -> DataError:
@@ -86,8 +86,8 @@ def test_other_literals_give_the_same_sql() -> None:
     first, one = prepare(query.format("a", "1, 2", 3))
     second, two = prepare(query.format("a", "4", 5))
     assert first == second
-    assert one == ["a", ["1", "2"], "3"]
-    assert two == ["a", ["4"], "5"]
+    assert one == ["a", "1\x1f2", "3"]
+    assert two == ["a", "4", "5"]
 
 
 def test_equal_literals_give_the_same_sql_as_different_ones() -> None:

@@ -43,7 +43,9 @@ def refused(requests: Requests, text: str, **variables: Any) -> tuple[str, str, 
         ("{{ flow(where: {{name: {{_in: [{}]}}}}) {{ id }} }}", '"a" "b"', '"c",\n"\\t","☃"', [["c", "\t", "☃"]]),
         ("{{ flow(where: {{name: {{_in: [{}, null]}}}}) {{ id }} }}", '"a"', '"b"', None),
         ("{{ flow(where: {{name: {{_in: {}}}}}) {{ id }} }}", '"a"', '"b"', [["b"]]),
-        ("{{ flow(where: {{version: {{_in: [{}]}}}}) {{ id }} }}", "1 2", "3,-4\n5", [["3", "-4", "5"]]),
+        ("{{ flow(where: {{version: {{_in: [{}]}}}}) {{ id }} }}", "1 2", "3,-4\n5", ["3\x1f-4\x1f5"]),
+        ("{{ flow(where: {{id: {{_in: [{}]}}}}) {{ id }} }}", '"a" "b"', '"c", "d"', ["c\x1fd"]),
+        ("{{ flow(where: {{id: {{_in: [{}]}}}}) {{ id }} }}", '"a" "b"', '"c", "\\u001f"', [["c", "\x1f"]]),
         ("{{ flow(where: {{settings: {{_contains: {}}}}}) {{ id }} }}", "1.5", "2.50E-1", ["2.50E-1"]),
         (
             "{{ flow(where: {{settings: {{_contains: {{a: [{}] b: TRUE}}}}}}) {{ id }} }}",
@@ -68,11 +70,87 @@ def test_literals_are_read_as_they_are_written(
     assert expected == asked(Requests(schema(), remember=False), template.format(other))
 
 
+ITEMS = {
+    "strings": ['"a"', '"00000000-0000-4000-8000-000000000001"', '""', '","', '"☃"', '"it\'s {}"'],
+    "odd strings": [
+        *('"\\n"', '"\\u001f"', '"\\"\\\\"', '"""block\n "\\""" """', '"""x"""', '"#"', '"\t"', '"\x01"'),
+        *('"\\ud800"', '"\n"', '"\\x"', '"'),
+    ],
+    "numbers": ["0", "-0", "1", "-5", "2147483648", "123456789012345678901", "01"],
+    "others": ["1.5", "null", "true", "RED", "$v", "[]", '["a", "b"]', "[1 2]", '{a: "b"}', '"a"', "1"],
+}
+BETWEEN = [", "] * 6 + [",", " ", "\n", ",,", "\t", "\ufeff", ' # a comment, "b"\n', " , "]
+PLACES = {
+    "id: {{_in: [{}]}}": "uuid",
+    "id: {{_nin: [{}]}}": "uuid",
+    "name: {{_in: [{}]}}": "String",
+    "version: {{_in: [{}]}}": "Int",
+    "created: {{_in: [{}]}}": "timestamptz",
+    "settings: {{_contains: [{}]}}": "jsonb",
+    "settings: {{_has_keys_any: [{}]}}": "String",
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_lists_are_read_as_if_their_document_was_planned_alone(seed: int) -> None:
+    """Whatever stands in them, and between it (data-api.md §2.1)."""
+    random = Random(seed)
+    together, alone = Requests(schema()), Requests(schema(), remember=False)
+
+    def outcome(requests: Requests, request: GraphQLRequest) -> Any:
+        try:
+            prepared = requests.prepare(request)
+        except DataError as error:
+            return error.code, error.path, error.message
+        return prepared.text, list(prepared.parameters)
+
+    refused = 0
+    for number in range(300):
+        kinds = random.choice([["strings"], ["strings"], ["numbers"], ["strings", "odd strings"], list(ITEMS)])
+        count = random.choice([0, 1, 2, 2, 3, 5])
+        between = [random.choice(BETWEEN) if random.random() < 0.3 else ", " for _ in range(count)]
+        items = "".join(
+            separator * (at > 0) + random.choice(ITEMS[random.choice(kinds)]) for at, separator in enumerate(between)
+        )
+        place, type = random.choice(list(PLACES.items()))
+        declared = f"query ($v: {type}) " if "$v" in items else ""
+        text = f"{declared}{{ flow(where: {{{place.format(items)}}}) {{ id }} }}"
+        request = GraphQLRequest(query=text, variables={"v": 7 if type == "Int" else "v"})
+        found = outcome(together, request)
+        assert found == outcome(alone, request), f"seed {seed}, document {number}: {text}"
+        refused += len(found) == 3
+    assert together.stats.hits > 50
+    assert 50 < refused < 200
+
+
+@pytest.mark.parametrize(
+    ("ids", "sent"),
+    [
+        (["a", "b"], "a\x1fb"),
+        ([], ""),
+        ("a", "a"),
+        (["a", ""], "a\x1f"),
+        ([""], [""]),
+        (["a\x1fb"], ["a\x1fb"]),
+    ],
+)
+def test_lists_that_cannot_be_one_text_are_arrays(ids: Any, sent: Any) -> None:
+    """A list that travels as one text comes out with the same items."""
+    requests = Requests(schema())
+    text = "query ($ids: [uuid!]!) { flow(where: {id: {_in: $ids}, flow_group_id: {_nin: $ids}}) { id } }"
+    for variables in ({"ids": ["x"]}, {"ids": ids}, {"ids": ["x"]}):
+        prepared = requests.prepare(GraphQLRequest(query=text, variables=variables))
+        expected = variables["ids"] if variables["ids"] == ["x"] else sent
+        assert prepared.parameters == ["x" if expected == ["x"] else expected]
+        assert ("$1::text[]" in prepared.text) == isinstance(prepared.parameters[0], list)
+        assert prepared.text.count("$1") == 2
+
+
 def test_variables_and_literals_stand_beside_each_other() -> None:
     text = "query ($n: Int!, $m: Int) {{ flow(where: {{version: {{_in: [{}, $n]}}}}, limit: {}, offset: $m) {{ id }} }}"
     requests = Requests(schema())
-    assert asked(requests, text.format(1, 2), n=3) == [["1", "3"], "2"]
-    assert recalled(requests, text.format(4, 5), n=6) == [["4", "6"], "5"]
+    assert asked(requests, text.format(1, 2), n=3) == ["1\x1f3", "2"]
+    assert recalled(requests, text.format(4, 5), n=6) == ["4\x1f6", "5"]
     assert requests.recall(GraphQLRequest(query=text.format(4, 5), variables={"n": 6, "m": None})) is None
     assert (requests.stats.hits, requests.stats.misses, len(requests)) == (1, 1, 1)
 
