@@ -1,22 +1,31 @@
--- Gives a new flow run one task run per task of its flow, each in a first Pending state. The insert of those states
--- fires update_task_run_details_on_state_insert, which writes version, state and message onto the task runs.
+-- Gives a new flow run one task run per task of its flow, each in a first Pending state. The task runs are inserted as
+-- those states leave them, so that update_task_run_details_on_state_insert, which the states fire, has nothing to write.
 CREATE FUNCTION public.insert_task_runs_after_flow_run_insert() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO task_run (tenant_id, flow_run_id, task_id, cache_key, map_index)
-    SELECT NEW.tenant_id, NEW.id, task.id, task.cache_key, -1
-    FROM task
-    WHERE task.flow_id = NEW.flow_id;
-
-    INSERT INTO task_run_state (tenant_id, task_run_id, state, message, serialized_state)
-    SELECT
-        NEW.tenant_id,
-        task_run.id,
-        'Pending',
-        'Task run created',
-        '{"type": "Pending", "message": "Task run created"}'
-    FROM task_run
-    WHERE task_run.flow_run_id = NEW.id;
+    WITH made AS (
+        INSERT INTO task_run (
+            tenant_id, flow_run_id, task_id, cache_key, map_index,
+            version, state, state_timestamp, state_message, serialized_state
+        )
+        SELECT
+            NEW.tenant_id,
+            NEW.id,
+            task.id,
+            task.cache_key,
+            -1,
+            1,
+            'Pending',
+            clock_timestamp(),
+            'Task run created',
+            '{"type": "Pending", "message": "Task run created"}'
+        FROM task
+        WHERE task.flow_id = NEW.flow_id
+        RETURNING id, version, state, state_timestamp, state_message, serialized_state
+    )
+    INSERT INTO task_run_state (tenant_id, task_run_id, version, state, "timestamp", message, serialized_state)
+    SELECT NEW.tenant_id, id, version, state, state_timestamp, state_message, serialized_state
+    FROM made;
 
     RETURN NEW;
 END;

@@ -1,9 +1,31 @@
 -- Moves a flow run along with a state row that was just inserted, if the row's version is not older than the run's.
 -- An older row, or one without a version, only touches the run (its `updated` moves). The condition is part of the
 -- UPDATE so that it is judged again after waiting for another writer of the same run.
+--
+-- A run that this transaction has left as the state wants it is not written once more: an UPDATE costs an entry in each
+-- of the table's indexes, and nothing would change, as `updated` is the time of the transaction.
 CREATE FUNCTION public.update_flow_run_details_on_state_insert() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM flow_run AS run
+    WHERE run.id = NEW.flow_run_id
+        AND run.updated IS NOT DISTINCT FROM now()
+        AND run.version IS NOT DISTINCT FROM NEW.version
+        AND run.state IS NOT DISTINCT FROM NEW.state
+        AND run.state_timestamp IS NOT DISTINCT FROM NEW.timestamp
+        AND run.state_start_time IS NOT DISTINCT FROM NEW.start_time
+        AND run.state_message IS NOT DISTINCT FROM NEW.message
+        AND run.state_result::text IS NOT DISTINCT FROM NEW.result::text
+        AND run.serialized_state::text IS NOT DISTINCT FROM NEW.serialized_state::text
+        AND (NEW.state <> 'Running' OR run.start_time <= NEW.timestamp)
+        AND (
+            NEW.state NOT IN ('Success', 'Failed', 'Cached', 'TimedOut', 'Looped', 'Cancelled')
+            OR run.end_time >= NEW.timestamp
+        );
+    IF FOUND THEN
+        RETURN NEW;
+    END IF;
+
     UPDATE flow_run
     SET
         version = NEW.version,

@@ -73,6 +73,9 @@ def _statement(*, single: bool, submits: bool, alive: bool, versioned: bool) -> 
     the run's lock. A run that under the lock is not in the place on disk where it was then has been changed meanwhile,
     so the answer may be old: nothing is written and the entry is `unsure`. As each row of the history moves its run,
     a run in its place has no row that was not seen.
+
+    A single run whose heartbeat is set is written as its state leaves it, so that the state's trigger need not write it
+    once more.
     """
     matches = first_column_matches("id", "uuid", single=single)
     seen = f"""
@@ -97,10 +100,7 @@ locking AS (
                 SELECT FROM entry AS earlier
                 WHERE earlier.flow_run_id = run.id AND earlier.submits AND earlier.position < entry.position
             )
-            OR EXISTS (
-                SELECT FROM flow_run_state AS taken
-                WHERE taken.flow_run_id = run.id AND taken.state = 'Submitted' AND taken."timestamp" > $12
-            )
+            OR history.last_taken > $12
             OR (
                 run.state <> ALL($13::text[])
                 AND NOT EXISTS (
@@ -112,32 +112,42 @@ locking AS (
                 AND (
                     run.state = 'Submitted'
                     OR run.state = ANY($14::text[])
-                    OR EXISTS (
-                        SELECT FROM flow_run_state AS taken
-                        WHERE taken.flow_run_id = run.id
-                            AND taken.state = 'Submitted'
-                            AND NOT EXISTS (
-                                SELECT FROM flow_run_state AS put_back
-                                WHERE put_back.flow_run_id = run.id
-                                    AND put_back.state = ANY($13::text[])
-                                    AND put_back.version > coalesce(taken.version, 0)
-                            )
-                    )
+                    OR history.taken_version >= coalesce(history.put_back_version, history.taken_version)
                 )
             )
         )"""
-    beating = """,
+    history = """
+    CROSS JOIN LATERAL (
+        SELECT
+            max("timestamp") FILTER (WHERE state = 'Submitted') AS last_taken,
+            max(coalesce(version, 0)) FILTER (WHERE state = 'Submitted') AS taken_version,
+            max(version) FILTER (WHERE state = ANY($13::text[])) AS put_back_version
+        FROM flow_run_state
+        WHERE flow_run_id = run.id
+    ) AS history"""
+    left = """
+        version = sign.version::int,
+        state = sign.state,
+        state_timestamp = sign."timestamp",
+        state_message = sign.message,
+        state_result = NULL,
+        state_start_time = sign.start_time,
+        serialized_state = sign.document::jsonb,
+        start_time = CASE WHEN sign.state = 'Running' THEN least(flow_run.start_time, sign."timestamp")
+            ELSE flow_run.start_time END,"""
+    signs = "(SELECT flow_run_id, bool_or(submits) AS submits FROM accepted WHERE alive GROUP BY flow_run_id)"
+    beating = f""",
 sender AS (
     SELECT id FROM agent WHERE id = $11::uuid FOR KEY SHARE
 ),
 beating AS (
     UPDATE flow_run
-    SET
+    SET {left if single else ""}
         heartbeat = $10,
         agent_id = CASE WHEN sign.submits THEN coalesce((SELECT id FROM sender), agent_id) ELSE agent_id END
-    FROM (SELECT flow_run_id, bool_or(submits) AS submits FROM accepted WHERE alive GROUP BY flow_run_id) AS sign
-    WHERE flow_run.id = sign.flow_run_id
-)"""
+    FROM {"accepted" if single else signs} AS sign
+    WHERE flow_run.id = sign.flow_run_id{" AND sign.alive" if single else ""}
+)"""  # noqa: S608 - made of constants
     return f"""
 WITH entry AS (
     {entry_source(_COLUMNS, single=single)}
@@ -162,7 +172,7 @@ judged AS (
         {stale if versioned else "false"} AS stale,
         coalesce({held if submits else "false"}, false) AS held,
         {"run.place <> (SELECT place FROM seen WHERE seen.id = run.id)" if submits else "false"} AS moved
-    FROM entry JOIN run ON run.id = entry.flow_run_id
+    FROM entry JOIN run ON run.id = entry.flow_run_id{history if submits else ""}
 ),
 accepted AS (
     SELECT

@@ -7,17 +7,22 @@ from uuid import UUID, uuid4
 import pytest
 
 from server_core import states
+from server_core.actions.changes import FlowRunStateChange
 from server_core.actions.context import ActionContext
+from server_core.actions.runs import FlowRunSpec, create_flow_runs_in
 from server_core.actions.states import (
     FlowRunStateInput,
+    FlowRunStateWrite,
     StateReceipt,
     TaskRunStateInput,
     cancel_flow_run,
     set_flow_run_states,
     set_task_run_states,
+    write_flow_run_states,
 )
-from server_core.db.session import Database
+from server_core.db.session import Database, WriteSession
 from server_core.errors import InvalidInput, NotFound, PayloadTooLarge, StateUpdateFailed
+from server_core.states import make_state
 from tests.service.actions.writing_states import at, set_flow, set_task
 from tests.support.factories import Flow
 from tests.support.recorder import recorded
@@ -35,6 +40,30 @@ async def flow(database: Database) -> Flow:
 @pytest.fixture
 async def run(database: Database, flow: Flow) -> UUID:
     return await make_flow_run(database, flow)
+
+
+async def test_a_run_is_written_once_per_state(context: ActionContext, database: Database, flow: Flow) -> None:
+    """schema.md §3: the run follows its states, and each version of its row costs an entry in each index."""
+
+    async def written(session: WriteSession) -> dict[str, int]:
+        rows = await session.fetch(
+            "SELECT relname, n_tup_ins + n_tup_upd AS versions FROM pg_stat_xact_user_tables"
+            " WHERE relname IN ('flow_run', 'task_run')"
+        )
+        return {row["relname"]: row["versions"] for row in rows}
+
+    async with database.transaction() as session:
+        [run] = await create_flow_runs_in(session, context, [FlowRunSpec(flow_id=flow.id)])
+        counts = [await written(session)]
+        for name in ("Submitted", "Running", "Success"):
+            write = FlowRunStateWrite(flow_run_id=run.id, state=make_state(name, now=NOW, message="here"))
+            [change] = await write_flow_run_states(session, context, [write])
+            assert isinstance(change, FlowRunStateChange)
+            counts.append(await written(session))
+            row = await session.fetch_row("SELECT * FROM flow_run WHERE id = $1", run.id)
+            assert row is not None
+            assert (row["state"], row["state_message"], row["version"]) == (name, "here", change.version)
+    assert counts == [{"flow_run": number, "task_run": 2} for number in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(

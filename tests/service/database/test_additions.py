@@ -181,6 +181,30 @@ async def test_flows_are_told_that_their_heartbeats_are_off(legacy_url: str) -> 
     assert await settings() == ["{}", '{"mine": 1}', "{}", "{}", "{}"]
 
 
+async def test_functions_that_we_made_are_renewed_and_no_others(legacy_url: str) -> None:
+    """schema.md §3: what the legacy server made stays its own; the texts of ours do the same with fewer writes."""
+    theirs = "BEGIN NEW.updated := now(); RETURN NEW; END"
+    before = (Path(__file__).parent / "functions_before.sql").read_text(encoding="utf-8")
+    async with connected(legacy_url) as connection:
+        await connection.execute(before)
+        await connection.execute(
+            "CREATE OR REPLACE FUNCTION public.update_task_run_details_on_state_insert() RETURNS trigger"
+            f" LANGUAGE plpgsql AS '{theirs}'"
+        )
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        names = ("insert_task_runs_after_flow_run_insert", "update_flow_run_details_on_state_insert")
+        for name in names:
+            text = (migrations_folder() / f"sql/functions/{name}.sql").read_text(encoding="utf-8")
+            body = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = $1", name)
+            assert body
+            assert body in text
+            assert body not in before
+        assert theirs == await connection.fetchval(
+            "SELECT prosrc FROM pg_proc WHERE proname = 'update_task_run_details_on_state_insert'"
+        )
+
+
 async def test_nothing_is_taken_back_from_a_newer_database(legacy_url: str) -> None:
     await upgrade(legacy_url)
     async with connected(legacy_url) as connection:
