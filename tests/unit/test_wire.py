@@ -1,6 +1,7 @@
 """server_core.wire: bodies are read as the standard library reads JSON, to the last digit (data-api.md §3.1)."""
 
 import json
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -19,9 +20,12 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_value_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    exactly = repr(json.loads(text.encode(), parse_float=Decimal))
     assert read(text.encode("utf-8", "surrogatepass")) == repr(json.loads(text.encode()))
+    assert read(text.encode("utf-8", "surrogatepass"), exact=True) == exactly
     if not text.startswith("\ufeff"):
         assert read(text) == repr(json.loads(text))
+        assert read(text, exact=True) == exactly
 
 
 @pytest.mark.parametrize(
@@ -29,8 +33,9 @@ def test_every_value_is_read_as_the_standard_library_reads_it(text: str) -> None
 )
 def test_what_is_not_json_is_refused(text: str) -> None:
     for spelling in (text, text.encode()):
-        with pytest.raises((ValueError, RecursionError)):
-            loads(spelling)
+        for exact in (False, True):
+            with pytest.raises((ValueError, RecursionError)):
+                loads(spelling, exact=exact)
 
 
 def test_any_document_is_read_as_the_standard_library_reads_it() -> None:
@@ -38,10 +43,11 @@ def test_any_document_is_read_as_the_standard_library_reads_it() -> None:
         value = document(Random(seed), 4)
         text = json.dumps(value, ensure_ascii=seed % 2 == 0)
         assert read(text) == repr(json.loads(text)), f"seed {seed}"
+        assert read(text, exact=True) == repr(json.loads(text, parse_float=Decimal)), f"seed {seed}"
 
 
-def read(text: str | bytes) -> str:
-    return repr(loads(text))
+def read(text: str | bytes, *, exact: bool = False) -> str:
+    return repr(loads(text, exact=exact))
 
 
 def document(random: Random, depth: int) -> Any:

@@ -23,6 +23,7 @@ from graphql import (
     get_named_type,
 )
 
+from server_core.wire import all_texts
 from services.data.schema.scalars import form_of, is_text
 
 Coerce = Callable[[Any], Any]
@@ -83,7 +84,7 @@ class Inputs:
                     return [coerce(item) for item in (value if isinstance(value, list) else [value])]
 
                 if _is_text(type.of_type):
-                    return lambda value: value if isinstance(value, list) and _all_texts(value) else coerce_list(value)
+                    return lambda value: value if isinstance(value, list) and all_texts(value) else coerce_list(value)
                 return coerce_list
             case GraphQLInputObjectType():
                 if type not in self._coerce:
@@ -224,15 +225,6 @@ def _is_text(type: GraphQLInputType) -> bool:
     if isinstance(type, GraphQLNonNull):
         type = type.of_type
     return isinstance(type, GraphQLScalarType) and is_text(type.name)
-
-
-def _all_texts(values: list[Any]) -> bool:
-    """Tell whether a list holds strings alone, in a fraction of the time that looking at each of them takes."""
-    try:
-        "".join(values)
-    except TypeError:
-        return False
-    return True
 
 
 def _is_given(value: Any) -> bool:
