@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-FRESH: Final = b"#########"
+FRESH: Final = b"903817264"
 """See bench.load."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 

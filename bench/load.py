@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 CONNECTIONS: Final = 16
-FRESH: Final = "#########"
+FRESH: Final = "903817264"
 """In a body it stands for a number of as many digits that no request had before."""
 _WRK: Final = """
 local requests, at = {}, 0

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from bench.dataset import CYCLE, RUNNING, TALKATIVE, TENANT, Size, ident
+from bench.dataset import CYCLE, LONG_LOG, RUNNING, TALKATIVE, TENANT, Size, ident
+from bench.load import FRESH
 
 Spelling = Literal["variables", "literals"]
 SPELLINGS: Final[tuple[Spelling, ...]] = ("variables", "literals")
@@ -26,8 +27,8 @@ LATER: Final = datetime(2027, 1, 1, tzinfo=UTC)
 STATES: Final = ("Success", "Failed", "Running", "Pending", "Scheduled")
 ASKED_RUNS: Final = 100
 """So many ids stand in a queue read: 60 Scheduled, 15 Running with a task that is due, 25 that are over."""
-REQUESTS: Final = 5_000
-"""Different requests of a workload, of c and d fewer: they are long, or there are not so many long logs."""
+REQUESTS: Final = 20_000
+"""Different requests of a workload, of c fewer: they are long."""
 
 _A: Final = (
     "id name state version start_time end_time scheduled_start_time state_message auto_scheduled parameters"
@@ -72,12 +73,19 @@ class Workload:
 
 
 def workloads(size: Size) -> dict[str, Workload]:
-    """Return the workloads for a data set of a size, by name."""
+    """Return the workloads for a data set of a size, by name.
+
+    No text with literals comes again before thousands of others did, as it is with 1.x clients: else a server could
+    remember texts. In c one of the ids is a new one each time, and names nothing.
+    """
     runs = [str(ident("flow_run", number * 7919 % size.flow_runs + 1)) for number in range(REQUESTS)]
     talkative = [str(ident("flow_run", number * TALKATIVE)) for number in range(1, size.flow_runs // TALKATIVE + 1)]
     hundreds = range(0, size.flow_runs - CYCLE, CYCLE * 100)
     asked = [
-        [str(ident("flow_run", start + (number + shift) % CYCLE or CYCLE)) for number in range(ASKED_RUNS)]
+        [
+            *(str(ident("flow_run", start + (number + shift) % CYCLE or CYCLE)) for number in range(ASKED_RUNS)),
+            f"00000000-0000-4000-8000-000{FRESH}",
+        ]
         for start in hundreds
         for shift in range(CYCLE)
     ]
@@ -107,6 +115,6 @@ def workloads(size: Size) -> dict[str, Workload]:
             name="d",
             field=f"log(where: {{flow_run_id: {{_eq: %s}}}}, order_by: {{timestamp: asc}}, limit: %s) {{ {_D} }}",
             variables=("uuid!", "Int!"),
-            values=[(run, 500 + more) for more in range(2) for run in talkative],
+            values=[(run, LONG_LOG + more) for more in range(REQUESTS // len(talkative)) for run in talkative],
         ),
     }

@@ -4,14 +4,14 @@ Plain ASGI, as the gateway's edge: requests come here straight, without going th
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final, Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from server_core.departure import Departed, Departure, Departures
-from server_core.errors import InvalidInput, PayloadTooLarge
-from server_core.wire import GraphQLRequest, GraphQLResponse, errors_body, parse_body
+from server_core.errors import InvalidInput
+from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
+from server_core.wire import BodyLimits, GraphQLRequest, GraphQLResponse, errors_body, parse_body
 
 RETRY_AFTER: Final = b"2"
 """Seconds after which a request that found the service busy may come again."""
@@ -39,7 +39,7 @@ class Door:
 
     def __init__(self, service: Answerer, *, body_limit: int, always_ok: bool) -> None:
         self._service = service
-        self._limit = body_limit
+        self._limits = BodyLimits(body=body_limit, logs=0)
         self._always_ok = always_ok
         self._departures = Departures()
 
@@ -63,9 +63,11 @@ class Door:
         if not content_type.lower().startswith(_JSON):
             return 415, _refusal("the content type must be application/json", "not-supported")
         try:
-            operations = parse_body(await self._received(receive), exact=True)
-        except PayloadTooLarge as error:
+            operations = parse_body(await receive_body(receive, self._limits), exact=True)
+        except BodyTooLarge as error:
             return 413, _refusal(error.message, "payload-too-large")
+        except BodyIncomplete as error:
+            return 400, _refusal(error.message, "invalid-json")
         except InvalidInput as error:
             return 200 if self._always_ok else 400, _refusal(error.message, "invalid-json")
         departure = self._departures.of(receive)
@@ -84,27 +86,6 @@ class Door:
             return await self._service.execute(request, departure)
         except Departed:
             return _NOBODY
-
-    async def _received(self, receive: Receive) -> bytes:
-        """Read the body; empty if the client left.
-
-        Raises:
-            PayloadTooLarge: it is longer than the limit.
-        """
-        pieces: list[bytes] = []
-        size = 0
-        while True:
-            message: Mapping[str, object] = await receive()
-            if message["type"] == "http.disconnect":
-                return b""
-            piece = message.get("body", b"")
-            assert isinstance(piece, bytes)  # noqa: S101 - ASGI says so
-            size += len(piece)
-            if size > self._limit:
-                raise PayloadTooLarge(f"The request body is larger than {self._limit} bytes.")
-            if not message.get("more_body", False):
-                return b"".join(pieces) + piece if pieces else piece
-            pieces.append(piece)
 
 
 def _refusal(message: str, code: str) -> bytes:

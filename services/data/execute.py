@@ -198,10 +198,11 @@ class Postgres:
         self._returned(pool, connection)
 
     async def _borrowed(self, pool: WarmPool) -> "Connection":
-        try:
-            await self._gate.enter(urgent=False)
-        except Overloaded as error:
-            raise Busy(error.message) from error
+        if not self._gate.enter_at_once():
+            try:
+                await self._gate.enter()
+            except Overloaded as error:
+                raise Busy(error.message) from error
         try:
             return await pool.borrow()
         except BaseException as error:

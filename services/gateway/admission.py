@@ -8,12 +8,13 @@ same answer were carried out it is a 200, and `API_ERROR` stands at the fields t
 """
 
 from collections.abc import Mapping
+from time import perf_counter
 
 from server_core.config import GatewaySettings
 from server_core.errors import Overloaded, Unavailable
 from server_core.gate import Gate
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
-from services.gateway.measured import UpstreamMetrics
+from services.gateway.measured import AWAY, FAILED, TURNED_AWAY, UpstreamMetrics, outcome_of
 from services.gateway.refusal import Refusal
 from services.gateway.stitch import Owner
 
@@ -61,19 +62,28 @@ class Admission:
             Overloaded: it was turned away.
             ServerError: as the upstream does.
         """
-        with self._metrics.call(owner) as call:
-            if not request.read_only:
-                call.response = await service.execute(request)
-                return call.response
-            gate = self._gates[owner]
-            await gate.enter(_is_urgent(headers))
+        began = perf_counter()
+        outcome = FAILED
+        gate = self._gates[owner] if request.read_only else None
+        try:
+            if gate is not None:
+                urgent = _is_urgent(headers)
+                if not gate.enter_at_once(urgent=urgent):
+                    await gate.enter(urgent=urgent)
             try:
-                response = call.response = await service.execute(request)
+                response = await service.execute(request)
             finally:
-                gate.leave()
-            if response.status == 503 and Unavailable.code.encode() in response.body:
+                if gate is not None:
+                    gate.leave()
+            if gate is not None and response.status == 503 and Unavailable.code.encode() in response.body:
                 raise Overloaded(f"The {owner} service is busy; try again in a few seconds.")
+            outcome = outcome_of(response)
             return response
+        except Unavailable as error:
+            outcome = TURNED_AWAY if isinstance(error, Overloaded) else AWAY
+            raise
+        finally:
+            self._metrics.observe(owner, outcome, perf_counter() - began)
 
 
 def turned_away(message: str) -> Refusal:

@@ -15,8 +15,8 @@ answer, merge   responses → one body in the client's terms                    
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -34,6 +34,7 @@ from server_core.errors import Overloaded, ServerError, Unavailable
 from server_core.graphql_ws.socket import Sockets
 from server_core.metrics import Endpoint
 from server_core.wire import (
+    NO_HEADERS,
     REPEATABLE,
     BodyLimits,
     End,
@@ -53,7 +54,7 @@ from services.gateway.merge import merge
 from services.gateway.proxy import BehindProxy
 from services.gateway.refusal import BAD_REQUEST, INTERNAL, Refusal
 from services.gateway.schemas import PATIENCE_SECONDS, RETRY_SECONDS, Schemas
-from services.gateway.split import Step
+from services.gateway.split import RootField, Step
 from services.gateway.stitch import Owner
 from services.gateway.subscriptions import Operations, follow
 from services.gateway.upstream import AnswerLost
@@ -69,6 +70,8 @@ _NO_FIELDS_FAULT = frozenset({_AWAY, "timeout", "API_ERROR"})
 """Codes of failures that asking again, field by field, would only multiply."""
 _NOT_OVER_HTTP = "Subscriptions are not available over HTTP; use a WebSocket (graphql-transport-ws or graphql-ws)."
 _NOTHING: Mapping[str, Endpoint] = MappingProxyType({})
+_ON_AND_ON = nullcontext()
+"""What goes on though the client leaves."""
 _log = logging.getLogger(__name__)
 
 
@@ -200,12 +203,18 @@ class Gateway:
             await asyncio.to_thread(plan.check, request.variables)
         else:
             plan.check(request.variables)
-        if plan.kind is OperationType.SUBSCRIPTION or not plan.steps:
+        if plan.kind is OperationType.SUBSCRIPTION or plan.empty:
             return _nothing(plan)
-        if departure is None or not plan.reads:
-            return await self._answer(documents, introspector, plan, request)
-        with departure.cancelling():
-            return await self._answer(documents, introspector, plan, request)
+        with _ON_AND_ON if departure is None or not plan.reads else departure.cancelling():
+            if plan.whole is None:
+                answers = await self._take(documents, introspector, plan, request)
+                return GraphQLResponse(body=merge(plan.roots, answers))
+            response = await self._attempt(plan, None, request)
+            if isinstance(response, GraphQLResponse):
+                if is_plain(response):
+                    return response
+                response = await self._read(documents, plan, plan.steps[0], request, response)
+            return GraphQLResponse(body=merge(plan.roots, [response]))
 
     async def ready(self) -> Report:
         """Ask each upstream how it is doing."""
@@ -214,21 +223,6 @@ class Gateway:
     def report(self) -> Report:
         """Return what was found when they were asked last."""
         return self._watch.report
-
-    async def _answer(
-        self, documents: Documents, introspector: Introspector, plan: Plan, request: GraphQLRequest
-    ) -> GraphQLResponse:
-        if plan.whole is not None:
-            response = await self._attempt(plan, plan.steps[0], request, unchanged=True)
-            if isinstance(response, GraphQLResponse):
-                if is_plain(response):
-                    return response
-                first = await self._read(documents, plan, plan.steps[0], request, response)
-            else:
-                first = response
-            return GraphQLResponse(body=merge(plan.roots, [first]))
-        answers = await self._take(documents, introspector, plan, request)
-        return GraphQLResponse(body=merge(plan.roots, answers))
 
     async def subscribe(self, request: GraphQLRequest, watcher: Watcher) -> GraphQLResponse | End:
         """Follow a subscription, and answer what is none.
@@ -270,44 +264,48 @@ class Gateway:
         answers = [await step_answer(step) for step in plan.steps]
         return without_invitation(answers) if len(answers) > 1 else answers
 
-    async def _attempt(
-        self, plan: Plan, step: Step, request: GraphQLRequest, *, unchanged: bool = False
-    ) -> GraphQLResponse | Answer:
-        """Call the upstream of a step; an upstream that does not answer makes a failed answer."""
+    async def _attempt(self, plan: Plan, step: Step | None, request: GraphQLRequest) -> GraphQLResponse | Answer:
+        """Call the upstream of a step; an upstream that does not answer makes a failed answer.
+
+        Args:
+            step: None if the whole goes to one upstream, as it is.
+        """
+        owner = plan.whole if step is None else step.owner
+        assert owner is not None  # noqa: S101 - who passes no step has looked
         call = GraphQLRequest(
-            query=request.query if unchanged else step.text,
-            variables=request.variables if unchanged else _used(step, request),
-            operation_name=request.operation_name if unchanged else None,
-            headers=request.headers if step.owner is Owner.ACTIONS else {},
+            query=request.query if step is None else step.text,
+            variables=request.variables if step is None else _used(step, request),
+            operation_name=request.operation_name if step is None else None,
+            headers=request.headers if owner is Owner.ACTIONS else NO_HEADERS,
             read_only=plan.reads,
-            raw=request.raw if unchanged else None,
-            shape=plan.shape if unchanged else None,
+            raw=request.raw if step is None else None,
+            shape=plan.shape if step is None else None,
         )
         try:
-            service = self._services[step.owner]
-            response = await self._admission.execute(service, step.owner, call, headers=request.headers)
+            response = await self._admission.execute(self._services[owner], owner, call, headers=request.headers)
+            self._watch.back(owner)
+            return response
         except Overloaded as error:
-            if plan.reads and len(plan.steps) == 1 and step is plan.steps[0]:
+            if plan.reads and (step is None or (len(plan.steps) == 1 and step is plan.steps[0])):
                 raise turned_away(error.message) from error
-            return failed(step.fields, error.message, error.code)
+            message, code = error.message, error.code
         except AnswerLost as error:
-            self._watch.away(step.owner, error.message)
-            again = plan.reads or all(field.name in REPEATABLE for field in step.fields)
-            return failed(step.fields, error.message, Unavailable.code if again else error.code)
+            self._watch.away(owner, error.message)
+            again = plan.reads or all(field.name in REPEATABLE for field in _fields(plan, step))
+            message, code = error.message, Unavailable.code if again else error.code
         except Unavailable as error:
-            self._watch.away(step.owner, error.message)
-            return failed(step.fields, error.message, error.code)
+            self._watch.away(owner, error.message)
+            message, code = error.message, error.code
         except ServerError as error:
-            _log.warning("The %s service failed: %s", step.owner, error.message)
-            return failed(step.fields, error.message, error.code)
+            _log.warning("The %s service failed: %s", owner, error.message)
+            message, code = error.message, error.code
         except RecursionError:
-            return failed(step.fields, "The variables are nested too deeply.", BAD_REQUEST)
+            message, code = "The variables are nested too deeply.", BAD_REQUEST
         except Exception:  # a defect of a service in this process: masked for the client
             error_id = uuid4().hex
-            _log.exception("The %s service raised an error.", step.owner, extra={"error_id": error_id})
-            return failed(step.fields, f"The {step.owner} service failed ({error_id}).", INTERNAL)
-        self._watch.back(step.owner)
-        return response
+            _log.exception("The %s service raised an error.", owner, extra={"error_id": error_id})
+            message, code = f"The {owner} service failed ({error_id}).", INTERNAL
+        return failed(_fields(plan, step), message, code)
 
     async def _read(
         self, documents: Documents, plan: Plan, step: Step, request: GraphQLRequest, response: GraphQLResponse
@@ -335,6 +333,10 @@ class Gateway:
             values={key: value for each in answers for key, value in each.values.items()},
             errors={key: error for each in answers for key, error in each.errors.items()},
         )
+
+
+def _fields(plan: Plan, step: Step | None) -> Sequence[RootField]:
+    return plan.steps[0].fields if step is None else step.fields
 
 
 def _used(step: Step, request: GraphQLRequest) -> dict[str, object]:

@@ -23,10 +23,10 @@ from graphql import (
     visit,
 )
 
-from server_core.documents.cache import BoundedCache
+from server_core.documents.cache import BoundedCache, Doorkeeper
 from server_core.documents.check import problems
 from server_core.documents.limits import excess
-from server_core.documents.memory import ShapeMemory, Stats
+from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
 from server_core.documents.slots import Slots, learn
 from server_core.shape import Mark, Shape, cut
 from services.gateway.fitting import Fitting
@@ -115,6 +115,11 @@ class Plan:
         return self.kind is OperationType.QUERY
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing to ask anybody."""
+        return not self._outline.steps
+
+    @property
     def roots(self) -> Sequence[Root]:
         """The keys of the answer, in the order of the document."""
         return self._outline.fields
@@ -186,6 +191,8 @@ class Documents:
     _texts: BoundedCache[tuple[str, str | None], Plan] = field(
         default_factory=lambda: BoundedCache(entries=_PLANS, weight=_PLANNED_CHARACTERS, heaviest=_LONGEST_PLANNED)
     )
+    _doorkeeper: Doorkeeper = field(default_factory=Doorkeeper)
+    """Texts with literals are kept, beside their shapes, if they come again: a page's do, a flow run's do not."""
     _shapes: ShapeMemory[Outline] = field(
         default_factory=lambda: ShapeMemory(entries=_PLANS, characters=_PLANNED_CHARACTERS, longest=_LONGEST_PLANNED)
     )
@@ -229,7 +236,10 @@ class Documents:
         if outline is None or (len(text) > self.token_limit and shape.most_tokens > self.token_limit):
             return None
         self.stats.hits += 1
-        return Plan(outline, text, shape)
+        plan = Plan(outline, text, shape)
+        if self._doorkeeper.knows((text, operation_name)):
+            self._texts.put((text, operation_name), plan, _weight(text, shape))
+        return plan
 
     def _planned(self, text: str, operation_name: str | None) -> Plan:
         shape = cut(text) if self.remember else None
@@ -288,6 +298,11 @@ class Documents:
         if found:
             raise Refusal.of(found, VALIDATION_FAILED)
         return document
+
+
+def _weight(text: str, shape: Shape) -> int:
+    """Return what a plan weighs that is kept with its text: the text, its pieces, what is written from them."""
+    return 3 * len(text) + PER_LITERAL * len(shape.literals)
 
 
 def _fragments(document: DocumentNode) -> Fragments:

@@ -28,7 +28,8 @@ from server_core.activity import activity, current
 from server_core.config import GatewaySettings
 from server_core.departure import Departed, Departure, Departures
 from server_core.observe import server_version
-from server_core.wire import BEGINNING_BYTES, BodyLimits, GraphQLRequest, GraphQLResponse
+from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
+from server_core.wire import BodyLimits, GraphQLRequest, GraphQLResponse, forwarded_headers
 from services.gateway.body import (
     beginning,
     check_content_type,
@@ -84,27 +85,34 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        method = scope["method"]
+        head: dict[bytes, bytes] = dict(scope["headers"])
+        departure = None
         try:
-            reply = await self._answer(scope, headers, receive)
+            if method == "POST":
+                operations = await self._operations(head, receive)
+                departure = self._departures.of(receive)
+                if isinstance(operations, list):
+                    reply = Reply(body=await self._batch(operations, departure))
+                else:
+                    try:
+                        reply = Reply(body=(await self._gateway.answer(operations, departure=departure)).body)
+                    except Exception as error:
+                        raise self._failure(operations, error) from None
+            else:
+                reply = await self._other(scope, _texts(head), receive)
         except Refusal as refusal:
             reply = Reply(body=refusal.response().body, status=refusal.status, headers=refusal.headers)
         except _Gone:
             return
-        accepted = headers.get("accept-encoding", "") if self._settings.compression else None
-        await send_reply(send, reply, accepted=accepted, bodiless=scope["method"] == "HEAD")
-
-    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Reply:
-        method = scope["method"]
-        if method == "POST":
-            operations = await self._operations(headers, receive)
-            departure = self._departures.of(receive)
-            try:
-                if isinstance(operations, list):
-                    return Reply(body=await self._batch(operations, departure))
-                return Reply(body=(await self._execute(operations, departure)).body)
-            finally:
+        finally:
+            if departure is not None:
                 departure.over()
+        accepted = _text(head, b"accept-encoding") if self._settings.compression else None
+        await send_reply(send, reply, accepted=accepted, bodiless=method == "HEAD")
+
+    async def _other(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Reply:
+        method = scope["method"]
         if method == "OPTIONS":
             return Reply(body=b"", status=204, media="", headers=_preflight(headers))
         if method in ("GET", "HEAD"):
@@ -115,22 +123,37 @@ class Edge:
             parameters = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             if not parameters.get("query", "").strip():
                 return Reply(body=b"GET query missing.", status=400, media=_TEXT)
+            query = read_query(parameters, forwarded_headers(headers))
             departure = self._departures.of(receive)
             try:
-                query = read_query(parameters, _passed_on(headers))
-                return Reply(body=(await self._execute(query, departure, reading=True)).body)
+                return Reply(body=(await self._gateway.answer(query, reading=True, departure=departure)).body)
+            except Exception as error:
+                raise self._failure(query, error) from None
             finally:
                 departure.over()
         raise Refusal.plain(f"{method} is not supported here.", status=405, headers=[("allow", _METHODS)])
 
     async def _operations(
-        self, headers: Mapping[str, str], receive: Receive
+        self, head: dict[bytes, bytes], receive: Receive
     ) -> GraphQLRequest | list[GraphQLRequest | Refusal]:
-        check_content_type(headers.get("content-type", ""))
-        encoding = check_encoding(headers.get("content-encoding", ""))
-        received, limit = await _received(receive, headers, encoding, self._limits)
-        body = inflate(received, encoding, limit)
-        operations = read_body(body, _passed_on(headers))
+        check_content_type(_text(head, b"content-type"))
+        encoding = check_encoding(_text(head, b"content-encoding")) if b"content-encoding" in head else ""
+        declared = head.get(b"content-length", b"")
+        try:
+            if encoding:
+                body = await receive_body(
+                    receive, self._limits, declared=declared, beginning=lambda first: beginning(first, encoding)
+                )
+                body = inflate(body, encoding, self._limits.at(beginning(body, encoding)))
+            else:
+                body = await receive_body(receive, self._limits, declared=declared)
+        except BodyTooLarge as error:
+            if error.more and (error.begun or b"expect" not in head):
+                await _drain(receive)
+            raise too_large(error.limit) from error
+        except BodyIncomplete as error:
+            raise _Gone from error
+        operations = read_body(body, _passed_on(head))
         if not self._limits.fits(len(body), operations):
             raise too_large(self._limits.body)
         return operations
@@ -170,70 +193,40 @@ class Edge:
             return operation
         try:
             with activity(**current()):  # its own, so that its log lines do not name the runs of its neighbours
-                return await self._execute(operation, departure)
-        except Refusal as refusal:
-            return refusal
-        except _Gone:  # its neighbours may be mutations, which go on
-            return Refusal.plain("The client has left.")
+                return await self._gateway.answer(operation, departure=departure)
+        except Exception as error:
+            failure = self._failure(operation, error)
+            # Who has left may have left neighbours that are mutations, which go on.
+            return failure if isinstance(failure, Refusal) else Refusal.plain("The client has left.")
 
-    async def _execute(
-        self, request: GraphQLRequest, departure: Departure, *, reading: bool = False
-    ) -> GraphQLResponse:
-        try:
-            return await self._gateway.answer(request, reading=reading, departure=departure)
-        except Departed:
-            raise _Gone from None
-        except Refusal as refusal:
-            raise refusal.to_client(request.headers.get("x-prefect-core-version", ""), self._version) from None
-        except Exception:  # a defect of the gateway: masked, and 200 because an upstream may have committed
-            error_id = uuid4().hex
-            _log.exception("The gateway failed to answer.", extra={"error_id": error_id})
-            raise Refusal.plain(
-                f"The server failed to answer this request ({error_id}).", code=INTERNAL, status=200
-            ) from None
+    def _failure(self, request: GraphQLRequest, error: Exception) -> "Refusal | _Gone":
+        """Return how the client of an operation is told, or not, what its answering raised."""
+        if isinstance(error, Departed):
+            return _Gone()
+        if isinstance(error, Refusal):
+            return error.to_client(request.headers.get("x-prefect-core-version", ""), self._version)
+        # A defect of the gateway: masked, and 200 because an upstream may have committed.
+        error_id = uuid4().hex
+        _log.error("The gateway failed to answer.", exc_info=error, extra={"error_id": error_id})
+        return Refusal.plain(f"The server failed to answer this request ({error_id}).", code=INTERNAL, status=200)
 
 
 class _Gone(Exception):
     """The client left before its request was complete, or its answer."""
 
 
-def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.startswith("x-prefect")}
+def _text(head: Mapping[bytes, bytes], name: bytes) -> str:
+    return head.get(name, b"").decode("latin-1")
 
 
-async def _received(
-    receive: Receive, headers: Mapping[str, str], encoding: str, limits: BodyLimits
-) -> tuple[bytes, int]:
-    """Read the body, and keep no more of it than its limit; return both.
+def _texts(head: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in head.items()}
 
-    A length over the limit of logs is refused unread; one over the general limit, when it begins otherwise.
-    """
-    declared = headers.get("content-length", "")
-    length = int(declared) if declared.isdigit() else 0
-    if length > limits.most:
-        if "expect" not in headers:
-            await _drain(receive)
-        raise too_large(limits.body)
-    limit = None
-    pieces: list[bytes] = []
-    held = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        piece = message.get("body", b"")
-        held += len(piece)
-        pieces.append(piece)
-        more = message.get("more_body", False)
-        if limit is None and (held >= BEGINNING_BYTES or not more):
-            limit = limits.at(beginning(b"".join(pieces), encoding))
-        if limit is not None and max(held, length) > limit:
-            pieces.clear()
-            if more:
-                await _drain(receive)
-            raise too_large(limit)
-        if not more:
-            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), limit or limits.body
+
+def _passed_on(head: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in head.items() if name.startswith(b"x-prefect")
+    }
 
 
 async def _drain(receive: Receive) -> None:

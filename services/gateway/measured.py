@@ -1,17 +1,21 @@
 """Calls of upstreams and waiting queries → figures. Made by app where somebody reads them."""
 
 from collections.abc import Callable, Iterator
-from time import perf_counter
-from types import TracebackType
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server_core.errors import Overloaded, Unavailable
 from server_core.metrics import Durations
 from server_core.wire import GraphQLResponse
 from services.gateway.stitch import Owner
+
+TURNED_AWAY: Final = "turned away"
+"""It had too much to do."""
+AWAY: Final = "away"
+FAILED: Final = "failed"
+"""Whatever else was raised."""
 
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
@@ -32,49 +36,22 @@ class UpstreamMetrics:
             registry=registry,
         )
 
-    def call(self, owner: Owner) -> "Call":
-        """Return what measures one call, to be entered with `with`."""
-        return Call(self, owner)
-
     def observe(self, owner: Owner, outcome: str, seconds: float) -> None:
-        """Count a call."""
+        """Count a call.
+
+        Args:
+            owner: who was called.
+            outcome: TURNED_AWAY, AWAY, FAILED, or what outcome_of says.
+            seconds: how long it took.
+        """
         self._seconds.observe((owner, outcome), seconds)
 
 
-class Call:
-    """One call of an upstream.
-
-    Its outcome is `ok`, `errors` (of fields), `refused` (as a whole), `turned away` (too much to do), `away`, or
-    `failed` for what else was raised.
-    """
-
-    __slots__ = ("_began", "_metrics", "_owner", "response")
-
-    def __init__(self, metrics: UpstreamMetrics, owner: Owner) -> None:
-        self._metrics = metrics
-        self._owner = owner
-        self._began = 0.0
-        self.response: GraphQLResponse | None = None
-
-    def __enter__(self) -> "Call":
-        self._began = perf_counter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._metrics.observe(self._owner, self._outcome(error), perf_counter() - self._began)
-
-    def _outcome(self, error: BaseException | None) -> str:
-        if isinstance(error, Overloaded):
-            return "turned away"
-        if isinstance(error, Unavailable):
-            return "away"
-        if error is not None or self.response is None:
-            return "failed"
-        if self.response.status != 200:
-            return "refused"
-        return "errors" if self.response.body.startswith(b'{"errors"') else "ok"
+def outcome_of(response: GraphQLResponse) -> str:
+    """Return how a call ended that was answered: `ok`, `errors` (of fields) or `refused` (as a whole)."""
+    if response.status != 200:
+        return "refused"
+    return "errors" if response.body.startswith(b'{"errors"') else "ok"
 
 
 class WaitingCollector(Collector):

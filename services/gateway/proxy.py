@@ -10,7 +10,7 @@ around this one see the result, and write it to the log.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -43,7 +43,7 @@ class BehindProxy:
         self._base = read_base_path(base_path)
         self._trusted = Trusted(trusted)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer as the app does."""
         if scope["type"] in ("http", "websocket"):
             told = {}
@@ -53,7 +53,7 @@ class BehindProxy:
                     break
             if self._base or told:
                 _place(scope, told.get("x-forwarded-prefix", ""), self._base)
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _told(self, scope: Scope) -> dict[str, str]:
         """Take in what a trusted proxy says; return its headers, none if it is not one."""

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import re
 import ssl
+import sys
 from collections.abc import Mapping
 from time import monotonic
 from typing import cast
@@ -18,7 +19,8 @@ import httptools
 
 from server_core.activity import sent_on
 from server_core.config import Settings
-from server_core.errors import ConfigError, ServerError, Unavailable
+from server_core.errors import ConfigError, Overloaded, ServerError, Unavailable
+from server_core.gate import Gate
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
 from services.gateway.live_upstream import LiveUpstream
 
@@ -88,8 +90,12 @@ class HttpUpstream:
         self._answer_timeout = answer_timeout
         self._idle_seconds = idle_seconds
         self._idle: list[_Connection] = []
-        self._busy: set[_Connection] = set()
-        self._places = asyncio.Semaphore(connections)
+        self._busy: dict[_Connection, float] = {}
+        """Until when their answers are waited for, the first one first."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._places = Gate(
+            places=connections, waiting=sys.maxsize, seconds=connect_timeout, message=f"The {name} service is too busy."
+        )
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -123,6 +129,9 @@ class HttpUpstream:
     async def stop(self) -> None:
         """End the subscriptions and close all connections; what is still under way on them fails."""
         await self.live.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for connection in (*self._idle, *self._busy):
             connection.close()
         self._idle.clear()
@@ -135,8 +144,8 @@ class HttpUpstream:
         """
         try:
             async with asyncio.timeout(STATUS_SECONDS):
-                response = await self._talk(await self._connect(), self._ready)
-        except TimeoutError as error:
+                response = await self._ask(await self._connect(), self._ready)
+        except (TimeoutError, _Late) as error:
             raise Unavailable(f"The {self._name} service does not say in time how it is doing.") from error
         except _Broken as error:
             raise Unavailable(f"The {self._name} service does not say how it is doing.") from error
@@ -162,64 +171,60 @@ class HttpUpstream:
             ServerError: there is no answer, and the operation may have been executed.
         """
         payload = self._payload(request)
-        if self._places.locked():
-            await self._place()
-        else:
-            await self._places.acquire()  # at once
+        if not self._places.enter_at_once():
+            try:
+                await self._places.enter()
+            except Overloaded as error:
+                raise Unavailable(error.message) from error
         try:
-            return await self._exchange(payload, again=request.read_only)
-        finally:
-            self._places.release()
-
-    async def _place(self) -> None:
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise Unavailable(f"The {self._name} service is too busy.") from error
-
-    def _payload(self, request: GraphQLRequest) -> bytes:
-        body = request.body()
-        headers = _lines({**request.headers, **sent_on()})
-        return b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), headers, body)
-
-    async def _exchange(self, payload: bytes, *, again: bool) -> GraphQLResponse:
-        connection = self._kept()
-        fresh = connection is None
-        connection = connection or await self._connect()
-        try:
-            return await self._ask(connection, payload)
-        except _Broken as broken:
-            if fresh or broken.begun or not again:
-                raise AnswerLost(
-                    f"The connection to the {self._name} service was lost; the request may have been carried out."
-                ) from broken
-        try:
-            return await self._ask(await self._connect(), payload)
-        except _Broken as broken:
-            raise AnswerLost(f"The connection to the {self._name} service was lost.") from broken
-
-    async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
-        limit = connection.loop.call_later(self._answer_timeout, connection.expire)
-        try:
-            return await self._talk(connection, payload)
+            connection = self._kept()
+            fresh = connection is None
+            try:
+                return await self._ask(connection or await self._connect(), payload)
+            except _Broken as broken:
+                if fresh or broken.begun or not request.read_only:
+                    raise AnswerLost(
+                        f"The connection to the {self._name} service was lost; the request may have been carried out."
+                    ) from broken
+            try:
+                return await self._ask(await self._connect(), payload)
+            except _Broken as broken:
+                raise AnswerLost(f"The connection to the {self._name} service was lost.") from broken
         except _Late as error:
             raise ServerError(
                 f"The {self._name} service did not answer in time; the request may have been carried out."
             ) from error
         finally:
-            limit.cancel()
+            self._places.leave()
 
-    async def _talk(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
-        self._busy.add(connection)
+    def _payload(self, request: GraphQLRequest) -> bytes:
+        body = request.body()
+        lines = _lines({**request.headers, **sent_on()})
+        return b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), lines, body)
+
+    async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
+        """Send a request and wait for the whole answer; raises _Broken, or _Late."""
+        self._busy[connection] = until = connection.loop.time() + self._answer_timeout
+        if self._timer is None:
+            self._timer = connection.loop.call_at(until, self._expire)
         try:
-            return await connection.ask(payload)
+            return await connection.send(payload)
         finally:
-            self._busy.discard(connection)
+            del self._busy[connection]
+            connection.done()
             if connection.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
+
+    def _expire(self) -> None:
+        """Wait no longer for answers that are late; one timer serves all, because one for each is dear."""
+        self._timer = None
+        for connection, until in self._busy.items():
+            if until > connection.loop.time():
+                self._timer = connection.loop.call_at(until, self._expire)
+                return
+            connection.expire()
 
     def _kept(self) -> "_Connection | None":
         now = monotonic()
@@ -309,22 +314,23 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent: the last answer is complete, nothing else came, nobody closed."""
         return self._keep and self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, payload: bytes) -> GraphQLResponse:
-        """Send a request and wait for the whole answer; raises _Broken."""
+    def send(self, payload: bytes) -> "asyncio.Future[GraphQLResponse]":
+        """Send a request; return what becomes its answer, or _Broken, or _Late. `done` comes after it."""
+        self._answer = answer = self.loop.create_future()
         if self._transport is None or self._transport.is_closing():
-            raise _Broken("closed", begun=False)
-        self._begun = self._keep = False
+            answer.set_exception(_Broken("closed", begun=False))
+            return answer
+        self._begun = self._keep = self._headed = False
         self._parser = None
-        self._reset()
-        self._answer = self.loop.create_future()
         self._transport.write(payload)
-        try:
-            return await self._answer
-        finally:
-            self._answer = None
+        return answer
+
+    def done(self) -> None:
+        """Take notice that nobody waits for an answer any more."""
+        self._answer = None
 
     def expire(self) -> None:
-        """Wait for the answer no longer: `ask` raises _Late."""
+        """Wait for the answer no longer."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(_Late())
 
@@ -350,6 +356,7 @@ class _Connection(asyncio.Protocol):
             self._begun = True
             if self._whole(data, self._answer):
                 return
+            self._reset()
             self._parser = httptools.HttpResponseParser(self)
         assert self._parser is not None  # noqa: S101 - the first piece made it
         try:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from starlette.types import Receive, Scope, Send
 
 from server_core.errors import InvalidInput, PayloadTooLarge, ServerError
-from server_core.wire import BEGINNING_BYTES, BodyLimits, GraphQLRequest, GraphQLService, errors_body, parse_body
+from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
+from server_core.wire import BodyLimits, GraphQLRequest, GraphQLService, errors_body, parse_body
 from services.graphql.errors import server_error_entry
 
 _MEDIA = (b"content-type", b"application/json")
@@ -42,12 +43,16 @@ class Door:
             elif name == b"content-length":
                 length = value
         try:
-            body = await self._received(receive, length)
+            body = await receive_body(receive, self._limits, declared=length)
             operations = parse_body(body, forwarded)
             if not self._limits.fits(len(body), operations):
-                raise self._too_large(self._limits.body)
+                raise BodyTooLarge(self._limits.body, begun=True, more=False)
+        except BodyTooLarge as error:
+            return 413, errors_body(server_error_entry(PayloadTooLarge(error.message)))
+        except BodyIncomplete as error:
+            return 400, errors_body(server_error_entry(InvalidInput(error.message)))
         except ServerError as error:
-            return 413 if isinstance(error, PayloadTooLarge) else 400, errors_body(server_error_entry(error))
+            return 400, errors_body(server_error_entry(error))
         if isinstance(operations, GraphQLRequest):
             answer = await self._service.execute(operations)
             return answer.status, answer.body
@@ -56,31 +61,3 @@ class Door:
     async def _batch(self, operations: Sequence[GraphQLRequest]) -> bytes:
         answers = [(await self._service.execute(operation)).body for operation in operations]
         return b"[" + b",".join(answers) + b"]"
-
-    async def _received(self, receive: Receive, length: bytes) -> bytes:
-        """Read the body.
-
-        Raises:
-            PayloadTooLarge: it is longer than its limit; the rest is not read.
-            InvalidInput: the client went away in the middle.
-        """
-        if length.isdigit() and int(length) > self._limits.most:
-            raise self._too_large(self._limits.body)
-        limit = None
-        pieces: list[bytes] = []
-        held = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise InvalidInput("The request body is incomplete.")
-            pieces.append(message.get("body", b""))
-            held += len(pieces[-1])
-            if limit is None and held >= BEGINNING_BYTES:
-                limit = self._limits.at(b"".join(pieces)[:BEGINNING_BYTES])
-            if held > (limit or self._limits.body):
-                raise self._too_large(limit or self._limits.body)
-            if not message.get("more_body", False):
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _too_large(self, limit: int) -> PayloadTooLarge:
-        return PayloadTooLarge(f"The request body is larger than {limit} bytes.")

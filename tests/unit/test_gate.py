@@ -37,9 +37,12 @@ class Callers:
         await asyncio.sleep(0)
 
     async def _stay(self, name: str, urgent: bool) -> None:
-        async with self._gate.place(urgent=urgent):
+        await self._gate.enter(urgent=urgent)
+        try:
             self.entered.append(name)
             await self._leave[name].wait()
+        finally:
+            self._gate.leave()
 
 
 async def test_places_are_given_in_order() -> None:

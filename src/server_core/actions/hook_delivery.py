@@ -108,7 +108,7 @@ class HookDelivery:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        while await self.look() or self._sending:
+        while await self.look() or self._sending or self._outcomes:
             if self._sending:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
 

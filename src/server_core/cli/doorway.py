@@ -5,6 +5,7 @@ While the database is awaited `/health` answers that the process is alive and `/
 """
 
 import json
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -33,18 +34,23 @@ class Doorway:
         """Pass requests on from now on."""
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request, or have the app answer it."""
-        if self._app is not None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
-        elif scope["type"] == "http":
-            await _answer(scope, send)
+        if self._app is None:
+            return _answer(scope, receive, send)
+        answering: Awaitable[None] = self._app(scope, receive, send)
+        return answering
 
 
-async def _answer(scope: Scope, send: Send) -> None:
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+    elif scope["type"] == "http":
+        await _answer_http(scope, send)
+
+
+async def _answer_http(scope: Scope, send: Send) -> None:
     status, media, document = 503, b"application/json", dict[str, Any]()
     if scope["method"] in ("GET", "HEAD") and scope["path"].endswith(_APOLLO):
         status, media, document = 200, b"application/health+json", {"status": "pass"}

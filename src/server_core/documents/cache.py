@@ -1,4 +1,4 @@
-"""A cache bounded twice, by entries and by weight, so that a few huge documents cannot fill memory."""
+"""A cache bounded twice, by entries and by weight, so that a few huge documents cannot fill memory; who is let in."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -75,3 +75,28 @@ class BoundedCache(Generic[K, V]):
                     self._held -= entry.weight
             self._kept[key] = _Entry(value, weight)
             self._held += weight
+
+
+class Doorkeeper:
+    """Tells who comes for the second time, so that what comes once only is not kept.
+
+    It remembers one hash per slot, the last that fell on it, so it may forget, and take one for another: good enough to
+    decide what is worth keeping, and for nothing else.
+
+    Args:
+        slots: how many it remembers at most.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, *, slots: int = 4096) -> None:
+        self._slots = [-1] * slots  # what no hash is
+
+    def knows(self, key: Hashable) -> bool:
+        """Tell whether it came before, not long ago; remember that it came."""
+        hashed = hash(key)
+        at = hashed % len(self._slots)
+        if self._slots[at] == hashed:
+            return True
+        self._slots[at] = hashed
+        return False

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -10,6 +11,81 @@ from server_core.db.dsn import plain_dsn
 from server_core.db.warm import WarmPool
 from tests.support.cluster import Cluster, connected
 from tests.support.waiting import wait_until
+
+
+class Relay:
+    """Passes connections on to Postgres, until it falls silent: then nothing gets through, and nobody hangs up."""
+
+    def __init__(self, dsn: str) -> None:
+        self._parts = urlsplit(dsn)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.silent = False
+        self.dsn = ""
+
+    async def __aenter__(self) -> "Relay":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        user = self._parts.username or "postgres"
+        self.dsn = f"postgresql://{user}@127.0.0.1:{port}{self._parts.path}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host = parse_qs(self._parts.query).get("host", [self._parts.hostname or ""])[0]
+        port = self._parts.port or 5432
+        if host.startswith("/"):
+            theirs, ours = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        else:
+            theirs, ours = await asyncio.open_connection(host, port)
+        self._writers += [writer, ours]
+        for source, sink in ((reader, ours), (theirs, writer)):
+            task = asyncio.create_task(self._pass_on(source, sink))
+            self._tasks.add(task)
+
+    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            if not self.silent:
+                sink.write(data)
+
+
+@pytest.fixture
+async def relay(cluster: Cluster) -> AsyncIterator[Relay]:
+    async with Relay(plain_dsn(cluster.dsn)) as made:
+        yield made
+
+
+async def test_a_silent_database_keeps_no_place(relay: Relay) -> None:
+    """Connections of the age of one that broke are let go without its leave (demands.md 6)."""
+    pool = await asyncpg.create_pool(relay.dsn, min_size=0, max_size=3, ssl=False)
+    warm = WarmPool(pool, release_seconds=0.1)
+    first, second, third = [await warm.borrow() for _ in range(3)]
+    warm.give_back(first)
+    warm.give_back(second)
+    relay.silent = True
+    await warm.lost(third)
+    await wait_until(lambda: pool.get_size() == 0, seconds=10, what="all places are free")
+    relay.silent = False
+    assert await (await warm.borrow()).fetchval("SELECT 1") == 1
+    pool.terminate()
+
+
+async def test_a_silent_database_does_not_keep_a_process_from_ending(relay: Relay) -> None:
+    pool = await asyncpg.create_pool(relay.dsn, min_size=0, max_size=3, ssl=False)
+    warm = WarmPool(pool, release_seconds=0.1, close_seconds=0.2)
+    kept, lent = await warm.borrow(), await warm.borrow()
+    warm.give_back(kept)
+    asking = asyncio.create_task(lent.fetchval("SELECT 1"))
+    relay.silent = True
+    await asyncio.wait_for(warm.close(), 10)
+    with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await asking
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
-from server_core.documents.cache import BoundedCache
+from server_core.documents.cache import BoundedCache, Doorkeeper
 
 
 def cache() -> BoundedCache[str, int]:
@@ -79,3 +79,14 @@ def test_threads_leave_it_within_its_bounds() -> None:
     assert len(kept) <= 20
     assert kept.held <= 50
     assert kept.held == sum(1 + key % 5 for key in range(60) if kept.get(key) is not None)
+
+
+def test_the_doorkeeper_knows_who_came_before() -> None:
+    doorkeeper = Doorkeeper()
+    assert [doorkeeper.knows(name) for name in ("a", "b", "a", "b", "a")] == [False, False, True, True, True]
+
+
+def test_the_doorkeeper_forgets_those_whose_place_another_took() -> None:
+    """What comes once only does not fill its memory, nor anybody else's."""
+    doorkeeper = Doorkeeper(slots=1)
+    assert not any(doorkeeper.knows(number % 3) for number in range(9))

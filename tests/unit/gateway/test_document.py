@@ -208,6 +208,22 @@ def test_documents_that_differ_in_literals_share_a_plan() -> None:
     assert (memory.stats.hits, memory.stats.misses, len(memory)) == (1, 1, 1)
 
 
+def test_a_text_with_literals_that_comes_again_is_kept() -> None:
+    """A page asks the same question every few seconds, a flow run never: only the page's text is kept."""
+    memory = documents()
+    page = '{ flow(where: {name: {_eq: "a"}}) { id } }'
+    memory.plan(page, None)
+    for number in range(100):
+        memory.known(page.replace('"a"', f'"{number}"'), None)
+    assert len(memory) == 1
+    assert memory.known(page, None) is not memory.known(page, None)
+    kept = memory.known(page, None)
+    assert kept is memory.known(page, None)
+    assert kept is not None
+    assert kept.steps[0].text == page
+    assert len(memory) == 2
+
+
 def test_literals_go_into_the_steps_as_they_were_written() -> None:
     memory = documents()
     text = "{{ flow(where: {{name: {{_in: [{}]}}}}, limit: {}) {{ id }} echo(value: {}) }}"
