@@ -32,6 +32,7 @@ from services.towel.loops.lazarus import Lazarus
 from services.towel.loops.removal import Removal
 from services.towel.loops.retention import Retention
 from services.towel.loops.scheduler import Scheduler
+from services.towel.loops.statistics import Statistics
 from services.towel.loops.zombie_killer import ZombieKiller
 from services.towel.runner import Runner
 
@@ -46,6 +47,7 @@ LOOPS: Mapping[str, Callable[[], Loop]] = {
     "zombie_killer": ZombieKiller,
     "removal": Removal,
     "retention": Retention,
+    "statistics": Statistics,
 }
 """How each loop is made, by name. Every towel has its own: some remember where they are."""
 

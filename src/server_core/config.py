@@ -253,7 +253,8 @@ class TowelSettings:
     host: str = _setting("127.0.0.1", "Address of `/health` and `/metrics`.", keys=("services.host",))
     port: int = _port(4202)
     loops: str | None = _setting(
-        None, "Loops to run, of scheduler, lazarus, zombie_killer, removal and retention, comma-separated (all)."
+        None,
+        "Loops to run, of scheduler, lazarus, zombie_killer, removal, retention and statistics, comma-separated (all).",
     )
     max_scheduled_runs_per_flow: int = _setting(10, "Runs planned ahead per flow.", least=1, most=10_000)
     scheduler_interval_seconds: float = _setting(
@@ -270,6 +271,13 @@ class TowelSettings:
     )
     retention_interval_seconds: float = _setting(
         300.0, "From the start of one retention pass to the next.", least=0.001, most=1e9
+    )
+    statistics_interval_seconds: float = _setting(
+        10.0,
+        "From the start of one look for tables that have outgrown what Postgres knows of them, which are then analyzed,"
+        " to the next.",
+        least=0.001,
+        most=1e9,
     )
     interval_jitter: float = _setting(
         0.1, "Part of an interval by which a pass may begin early, at random, so that loops spread.", least=0, most=0.9

@@ -64,9 +64,9 @@ def services(
     """Run the services, one process each, until Ctrl-C.
 
     Names: gateway, data, graphql, towel, which runs all loops, or single loops: scheduler, lazarus, zombie_killer,
-    removal, retention; also apollo and hasura, the legacy names of gateway and data. Those that are left out may run
-    elsewhere, in a debugger for example. Without a database URL they use the Postgres of `prefect-server dev
-    infrastructure`.
+    removal, retention, statistics; also apollo and hasura, the legacy names of gateway and data. Those that are left
+    out may run elsewhere, in a debugger for example. Without a database URL they use the Postgres of `prefect-server
+    dev infrastructure`.
 
     A service whose code changes is started anew; so is one that ends by itself.
     """

@@ -97,7 +97,7 @@ async def test_unknown_names_are_refused_with_the_known_ones(machine: Machine) -
     assert await services.wait() == 1
     assert services.lines == [
         "prefect-server: Unknown service ui; the services are gateway, data, graphql, towel, apollo, hasura,"
-        " the loops scheduler, lazarus, zombie_killer, removal, retention."
+        " the loops scheduler, lazarus, zombie_killer, removal, retention, statistics."
     ]
 
 
