@@ -69,6 +69,8 @@ _UNSURE = "judged.submits AND judged.moved AND NOT judged.held AND NOT judged.st
 def _statement(*, single: bool, submits: bool, alive: bool, versioned: bool) -> str:
     """Return the statement of insert_flow_run_states; what no entry needs is left out of it.
 
+    That includes their order where there is one: each node of a plan costs time at each execution, used or not.
+
     Whether a run was submitted is a question to its history, which the statement sees as it was before it waited for
     the run's lock. A run that under the lock is not in the place on disk where it was then has been changed meanwhile,
     so the answer may be old: nothing is written and the entry is `unsure`. As each row of the history moves its run,
@@ -94,21 +96,23 @@ locking AS (
         entry.given_version IS NOT NULL
             AND entry.given_version <> run.version
             AND EXISTS (SELECT FROM locking WHERE locking.id = run.id)"""
-    held = """
-        entry.submits AND (
-            EXISTS (
+    taken_before = """
+            OR EXISTS (
                 SELECT FROM entry AS earlier
                 WHERE earlier.flow_run_id = run.id AND earlier.submits AND earlier.position < entry.position
-            )
-            OR history.last_taken > $12
-            OR (
-                run.state <> ALL($13::text[])
+            )"""
+    not_put_back_before = """
                 AND NOT EXISTS (
                     SELECT FROM entry AS earlier
                     WHERE earlier.flow_run_id = run.id
                         AND earlier.state = ANY($13::text[])
                         AND earlier.position < entry.position
-                )
+                )"""
+    held = f"""
+        entry.submits AND (
+            history.last_taken > $12{"" if single else taken_before}
+            OR (
+                run.state <> ALL($13::text[]){"" if single else not_put_back_before}
                 AND (
                     run.state = 'Submitted'
                     OR run.state = ANY($14::text[])
@@ -116,6 +120,15 @@ locking AS (
                 )
             )
         )"""
+    in_order = """
+        current_version + row_number() OVER in_order AS version,
+        coalesce(lag(state) OVER in_order, current_state) AS previous_state,
+        $10::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp\""""
+    alone = """
+        current_version + 1 AS version,
+        current_state AS previous_state,
+        $10::timestamptz AS "timestamp\""""
+    all_sure = f" AND NOT EXISTS (SELECT FROM judged WHERE {_UNSURE})"
     history = """
     CROSS JOIN LATERAL (
         SELECT
@@ -158,7 +171,7 @@ run AS (
     WHERE {matches}
         AND {is_kept("flow_run.id")}
         AND {is_kept("flow_run.flow_id")}
-    ORDER BY id
+    {"" if single else "ORDER BY id"}
     FOR NO KEY UPDATE
 ),{locking if versioned else ""}
 judged AS (
@@ -176,20 +189,17 @@ judged AS (
 ),
 accepted AS (
     SELECT
-        judged.*,
-        current_version + row_number() OVER in_order AS version,
-        coalesce(lag(state) OVER in_order, current_state) AS previous_state,
-        $10::timestamptz + (row_number() OVER in_order - 1) * interval '1 microsecond' AS "timestamp"
+        judged.*,{alone if single else in_order}
     FROM judged
-    WHERE NOT stale AND NOT held{f" AND NOT EXISTS (SELECT FROM judged WHERE {_UNSURE})" if submits else ""}
-    WINDOW in_order AS (PARTITION BY flow_run_id ORDER BY position)
+    WHERE NOT stale AND NOT held{all_sure if submits else ""}
+    {"" if single else "WINDOW in_order AS (PARTITION BY flow_run_id ORDER BY position)"}
 ),
 written AS (
     INSERT INTO flow_run_state
         (id, tenant_id, flow_run_id, "timestamp", state, message, start_time, serialized_state, version)
     SELECT state_id, tenant_id, flow_run_id, "timestamp", state, message, start_time, document::jsonb, version
     FROM accepted
-    ORDER BY position
+    {"" if single else "ORDER BY position"}
 ),
 queued AS ({queue_events("accepted", now="$10")}
 ){beating if alive else ""}
@@ -200,9 +210,9 @@ SELECT
     accepted.version::int,
     EXISTS (SELECT FROM queued) AS hooks_queued
 FROM entry
-LEFT JOIN judged ON judged.position = entry.position
-LEFT JOIN accepted ON accepted.position = entry.position
-ORDER BY entry.position
+LEFT JOIN judged ON {"true" if single else "judged.position = entry.position"}
+LEFT JOIN accepted ON {"true" if single else "accepted.position = entry.position"}
+{"" if single else "ORDER BY entry.position"}
 """  # noqa: S608 - made of constants
 
 

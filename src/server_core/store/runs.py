@@ -46,8 +46,6 @@ SELECT
     flow.updated,
     flow_group.updated AS group_updated
 FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
-WHERE flow.id = ANY($1::uuid[])
-ORDER BY flow.id
 """
 
 
@@ -56,12 +54,13 @@ async def hold_flows(session: WriteSession, *, flow_ids: Sequence[UUID]) -> dict
 
     Until the transaction ends the flows can be neither archived nor deleted: who archives one sees the new run.
     """
-    return {row["id"]: row for row in await session.fetch(_FLOWS + "FOR SHARE OF flow", flow_ids)}
+    statement = _FLOWS + "WHERE flow.id = ANY($1::uuid[]) ORDER BY flow.id FOR SHARE OF flow"
+    return {row["id"]: row for row in await session.fetch(statement, flow_ids)}
 
 
 async def find_flow(session: ReadSession, *, flow_id: UUID) -> Row | None:
     """Return the same of one flow, which may change at once."""
-    return await session.fetch_row(_FLOWS, [flow_id])
+    return await session.fetch_row(_FLOWS + "WHERE flow.id = $1", flow_id)
 
 
 async def find_newest_flow(session: ReadSession, *, version_group_id: str) -> UUID | None:
@@ -104,17 +103,17 @@ def _insert_statement(*, single: bool, guarded: bool) -> str:
     A run is inserted as its first state leaves it, so that the state's trigger need not write it again.
 
     Whatever changes a flow or its group moves the row's `updated`, which a trigger sees to. Who has the flow locked is
-    waited for, and then it is looked at once more. `IS NOT DISTINCT FROM` keeps the indexes on `updated` out, which
-    without statistics look as good as those on the ids.
+    waited for, and then it is looked at once more. Written so that only the ids can be searched for: without statistics
+    the indexes on `updated`, or a small table as a whole, look as good.
     """
     held = """
 held AS (
-    SELECT flow.id
-    FROM flow JOIN flow_group ON flow_group.id = flow.flow_group_id
-    WHERE flow.id = $2
-        AND flow.updated IS NOT DISTINCT FROM $17::timestamptz
-        AND flow_group.updated IS NOT DISTINCT FROM $18::timestamptz
-    FOR SHARE OF flow
+    SELECT id
+    FROM flow
+    WHERE id = $2
+        AND updated IS NOT DISTINCT FROM $17::timestamptz
+        AND (SELECT flow_group.updated FROM flow_group WHERE flow_group.id = flow.flow_group_id) = $18
+    FOR SHARE
 ),"""
     return f"""
 WITH entry AS (
