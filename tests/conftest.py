@@ -11,6 +11,7 @@ All are made on first use: a run of unit tests starts no Postgres.
 import gc
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,15 @@ import pytest
 from server_core.actions.context import ActionContext
 from server_core.db.session import Database
 from tests.support.cluster import Cluster, Folder, connected, disconnect, empty
+from tests.support.environments import CACHE
 from tests.support.settings import PLAN_CACHE
 from tests.support.waiting import awaited
 from tests.support.whole_server import TOPOLOGIES
+
+if sys.dont_write_bytecode:
+    # Whoever wants no files beside the sources still need not wait for all of them to be compiled at each run.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(CACHE / "bytecode")
 
 TIERS = ("unit", "service", "integration")
 FOLDER = pytest.StashKey[Folder]()

@@ -14,6 +14,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+CACHE: Final = Path(os.environ.get("PREFECT_SERVER_TEST_CACHE") or "~/.cache/prefect-server-tests").expanduser()
 
 
 def kept_environment(pins: Sequence[str], installs: Sequence[Sequence[str]], check: str) -> Path:
@@ -29,7 +32,7 @@ def kept_environment(pins: Sequence[str], installs: Sequence[Sequence[str]], che
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     key = hashlib.sha256("\n".join((*pins, version)).encode()).hexdigest()[:16]
-    home = Path(os.environ.get("PREFECT_SERVER_TEST_CACHE") or "~/.cache/prefect-server-tests").expanduser() / key
+    home = CACHE / key
     home.mkdir(parents=True, exist_ok=True)
     environment = home / "venv"
     ready = home / "ready"

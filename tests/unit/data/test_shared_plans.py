@@ -105,7 +105,7 @@ def test_lists_are_read_as_if_their_document_was_planned_alone(seed: int) -> Non
         return prepared.text, list(prepared.parameters)
 
     refused = 0
-    for number in range(300):
+    for number in range(150):
         kinds = random.choice([["strings"], ["strings"], ["numbers"], ["strings", "odd strings"], list(ITEMS)])
         count = random.choice([0, 1, 2, 2, 3, 5])
         between = [random.choice(BETWEEN) if random.random() < 0.3 else ", " for _ in range(count)]
@@ -119,8 +119,8 @@ def test_lists_are_read_as_if_their_document_was_planned_alone(seed: int) -> Non
         found = outcome(together, request)
         assert found == outcome(alone, request), f"seed {seed}, document {number}: {text}"
         refused += len(found) == 3
-    assert together.stats.hits > 50
-    assert 50 < refused < 200
+    assert together.stats.hits > 25
+    assert 25 < refused < 100
 
 
 @pytest.mark.parametrize(
