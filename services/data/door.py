@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from server_core.answering import send_answer
 from server_core.departure import Departed, Departure, Departures
 from server_core.errors import InvalidInput
 from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
@@ -56,8 +57,7 @@ class Door:
         headers = [(b"content-length", str(len(body)).encode()), (b"content-type", media)]
         if status == 503:
             headers.append((b"retry-after", RETRY_AFTER))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_answer(scope, send, status=status, headers=headers, body=body)
 
     async def _answer(self, content_type: bytes, receive: Receive) -> tuple[int, bytes]:
         if not content_type.lower().startswith(_JSON):

@@ -109,7 +109,7 @@ class Edge:
             if departure is not None:
                 departure.over()
         accepted = _text(head, b"accept-encoding") if self._settings.compression else None
-        await send_reply(send, reply, accepted=accepted, bodiless=method == "HEAD")
+        await send_reply(scope, send, reply, accepted=accepted, bodiless=method == "HEAD")
 
     async def _other(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Reply:
         method = scope["method"]

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from starlette.types import Send
+from starlette.types import Scope, Send
+
+from server_core.answering import send_answer
 
 JSON = "application/json; charset=utf-8"
 GZIP_BYTES = 4_096
@@ -41,11 +43,11 @@ class Reply(NamedTuple):
     headers: Sequence[tuple[str, str]] = ()
 
 
-async def send_reply(send: Send, reply: Reply, *, accepted: str | None, bodiless: bool = False) -> None:
+async def send_reply(scope: Scope, send: Send, reply: Reply, *, accepted: str | None, bodiless: bool = False) -> None:
     """Send a reply, with the CORS header that every response has (data-api.md §3.1).
 
     Args:
-        send: of ASGI.
+        scope, send: of ASGI.
         reply: what to send.
         accepted: the Accept-Encoding header, empty for none; None: never compress.
         bodiless: it is the answer to HEAD: all of it but the body.
@@ -65,8 +67,7 @@ async def send_reply(send: Send, reply: Reply, *, accepted: str | None, bodiless
         headers.append((b"content-length", str(len(body)).encode()))
     if reply.headers:
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if bodiless else body})
+    await send_answer(scope, send, status=reply.status, headers=headers, body=b"" if bodiless else body)
 
 
 async def compressed(body: bytes) -> bytes:

@@ -19,6 +19,7 @@ import httptools
 
 from server_core.activity import sent_on
 from server_core.config import Settings
+from server_core.deadlines import Deadlines
 from server_core.errors import ConfigError, Overloaded, ServerError, Unavailable
 from server_core.gate import Gate
 from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
@@ -87,12 +88,10 @@ class HttpUpstream:
     ) -> None:
         self._name = name
         self._connect_timeout = connect_timeout
-        self._answer_timeout = answer_timeout
         self._idle_seconds = idle_seconds
         self._idle: list[_Connection] = []
-        self._busy: dict[_Connection, float] = {}
-        """Until when their answers are waited for, the first one first."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._busy: set[_Connection] = set()
+        self._answers = Deadlines[_Connection](answer_timeout, _Connection.expire)
         self._places = Gate(
             places=connections, waiting=sys.maxsize, seconds=connect_timeout, message=f"The {name} service is too busy."
         )
@@ -129,9 +128,7 @@ class HttpUpstream:
     async def stop(self) -> None:
         """End the subscriptions and close all connections; what is still under way on them fails."""
         await self.live.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._answers.close()
         for connection in (*self._idle, *self._busy):
             connection.close()
         self._idle.clear()
@@ -204,27 +201,18 @@ class HttpUpstream:
 
     async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
         """Send a request and wait for the whole answer; raises _Broken, or _Late."""
-        self._busy[connection] = until = connection.loop.time() + self._answer_timeout
-        if self._timer is None:
-            self._timer = connection.loop.call_at(until, self._expire)
+        self._busy.add(connection)
+        self._answers.begin(connection)
         try:
             return await connection.send(payload)
         finally:
-            del self._busy[connection]
+            self._answers.end(connection)
+            self._busy.discard(connection)
             connection.done()
             if connection.reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
-
-    def _expire(self) -> None:
-        """Wait no longer for answers that are late; one timer serves all, because one for each is dear."""
-        self._timer = None
-        for connection, until in self._busy.items():
-            if until > connection.loop.time():
-                self._timer = connection.loop.call_at(until, self._expire)
-                return
-            connection.expire()
 
     def _kept(self) -> "_Connection | None":
         now = monotonic()

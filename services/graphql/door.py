@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
+from server_core.answering import send_answer
 from server_core.errors import InvalidInput, PayloadTooLarge, ServerError
 from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
 from server_core.wire import BodyLimits, GraphQLRequest, GraphQLService, errors_body, parse_body
@@ -31,8 +32,7 @@ class Door:
         """Answer one HTTP request."""
         status, body = await self._answer(scope, receive)
         headers = [(b"content-length", str(len(body)).encode()), _MEDIA]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_answer(scope, send, status=status, headers=headers, body=body)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         forwarded: dict[str, str] = {}

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server_core.activity import begin, current, end, note, note_sent_on, request_id
+from server_core.answering import ANSWER_AT_ONCE, Headers, answerer
 from server_core.config import Settings
 from server_core.metrics import Durations, metrics_endpoint
 from server_core.tracing import Tracing, load_tracing
@@ -142,6 +143,18 @@ class Observed:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.encode())]
             return send(message)
 
+        at_once = answerer(scope)
+        if at_once is not None:
+            inner = at_once
+
+            def answering(given: int, headers: Headers, body: bytes) -> bool:
+                nonlocal status
+                if inner(given, [*headers, (b"x-request-id", identity.encode())], body):
+                    status = given
+                    return True
+                return False
+
+            scope["extensions"][ANSWER_AT_ONCE] = answering
         method: str = scope["method"]
         app = self._app
         if method == "POST" and self._direct:

@@ -1,76 +1,35 @@
 """An ASGI app → a server of uvicorn that bounds heads and takes leave of WebSocket clients. Used by all that serve one.
 
-Head and body of an answer leave in one write: that is one system call, and one packet, where uvicorn makes two.
+An answer that is whole (server_core.answering) leaves in one write: that is one system call, and one packet, where
+uvicorn makes two.
 
 Messages are not compressed: with many clients of one live query each would cost the time to compress the same result
 again, in the event loop, and memory of its own. A proxy in front of the server is the better place.
 """
 
-import asyncio
 import socket
-from typing import Any, Final, cast
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from server_core.answering import ANSWER_AT_ONCE, Headers
+from server_core.deadlines import Deadlines
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 """A request line with headers that go on beyond this is refused; what comes in one piece with their beginning is not
 counted."""
 
+_OK: Final = b"HTTP/1.1 200 OK\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 JOINED_BYTES: Final = 4 * 1024
 """Shorter bodies are copied behind their head: that is quicker than to have the system gather both."""
-
-_HEAD: Final = b"HTTP/1.1 "
-_CONTINUE: Final = b"HTTP/1.1 100 "
-
-
-class Together:
-    """A transport that holds the head of an answer back until its body comes; whatever else is written goes at once.
-
-    Args:
-        transport: what is written to.
-    """
-
-    __slots__ = ("_held", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._held: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        """Write, or hold back."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            if len(data) < JOINED_BYTES:
-                self._transport.write(held + data)
-            else:
-                self._transport.writelines((held, data))
-        elif data.startswith(_HEAD) and not data.startswith(_CONTINUE):
-            self._held = data
-        else:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """Write what is held back."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._transport.write(held)
-
-    def close(self) -> None:
-        """Close once everything is written."""
-        self.flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """Tell whether it is closed, or will be."""
-        return self._transport.is_closing()
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        """Return what the transport knows."""
-        return self._transport.get_extra_info(name, default)
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -78,25 +37,27 @@ class BoundedHttp(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._idle = _idle_of(self.server_state, self.timeout_keep_alive)
         self._in_head = True
         self._begun = 0
         self._head_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Write answers to what holds heads back."""
-        super().connection_made(transport)
-        self._plain = transport
-        self.transport = self._together = cast("asyncio.Transport", Together(transport))
-
-    def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to WebSockets as it came."""
-        self.transport = self._plain
-        super().handle_websocket_upgrade()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._idle.end(self)
+        super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Let nothing stay behind."""
-        cast("Together", self._together).flush()
-        super().on_response_complete()
+        """Begin to wait for the next request, all connections by one timer."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle.begin(self)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle.end(self)
 
     def on_message_begin(self) -> None:
         """Take notice of the first byte of a request."""
@@ -106,9 +67,37 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Take notice of the end of a head."""
+        """Take notice of the end of a head, and offer to take the answer at once."""
         self._in_head = False
         super().on_headers_complete()
+        extensions: dict[str, Any] = {ANSWER_AT_ONCE: partial(self._answer, self.cycle)}
+        self.scope["extensions"] = extensions
+
+    def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
+        """Write a whole answer as uvicorn would, in one write; leave to it all that is not plain and good."""
+        if (
+            status != HTTPStatus.OK
+            or cycle.response_started
+            or cycle.disconnected
+            or not cycle.keep_alive
+            or self.flow.write_paused
+            or cycle.scope["method"] == "HEAD"
+        ):
+            return False
+        content = [_OK]
+        for name, value in (*cycle.default_headers, *headers):
+            content += (name, b": ", value, b"\r\n")
+        content.append(b"\r\n")
+        cycle.waiting_for_100_continue = False
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if len(body) < JOINED_BYTES:
+            content.append(body)
+            self.transport.write(b"".join(content))
+        else:
+            self.transport.writelines((b"".join(content), body))
+        cycle.on_response()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; refuse a head that is too large."""
@@ -119,6 +108,17 @@ class BoundedHttp(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
+
+
+_idle: "WeakKeyDictionary[ServerState, Deadlines[BoundedHttp]]" = WeakKeyDictionary()
+"""The connections of each server that wait for a request."""
+
+
+def _idle_of(state: ServerState, seconds: float) -> "Deadlines[BoundedHttp]":
+    found = _idle.get(state)
+    if found is None:
+        found = _idle[state] = Deadlines[BoundedHttp](seconds, BoundedHttp.timeout_keep_alive_handler)
+    return found
 
 
 PROTOCOLS: Final[dict[str, Any]] = {

@@ -1,13 +1,16 @@
-"""The head of a request has a bound, whatever came before it on its connection."""
+"""The head of a request has a bound, whatever came before it on its connection; whole answers leave in one write."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from server_core.serving import MOST_HEAD_BYTES, PROTOCOLS, BoundedHttp
+from server_core.answering import send_answer
+from server_core.serving import JOINED_BYTES, MOST_HEAD_BYTES, PROTOCOLS, BoundedHttp
+from tests.support.waiting import wait_until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n"
@@ -19,6 +22,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.writes = 0
         self.closed = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -26,6 +30,10 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
+        self.writes += 1
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(list_of_data))
 
     def is_closing(self) -> bool:
         return self.closed
@@ -35,6 +43,9 @@ class Wire(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Bodies are not read by anybody here."""
+
+    def resume_reading(self) -> None:
+        """Nor are they read on."""
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -78,3 +89,100 @@ async def test_what_is_no_head_does_not_count(http: BoundedHttp, wire: Wire) -> 
     assert not wire.closed
     http.data_received(b"x" * MOST_HEAD_BYTES)
     assert wire.written.startswith(b"HTTP/1.1 431 ")
+
+
+class Answers:
+    """An app that answers POST with what it was made for, whole."""
+
+    def __init__(self, status: int, body: bytes, *, at_once: bool) -> None:
+        self._status = status
+        self._body = body
+        self._at_once = at_once
+        self.answered = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        if not self._at_once:
+            del scope["extensions"]
+        headers = [(b"content-length", b"%d" % len(self._body)), (b"x", b"y")]
+        await send_answer(scope, send, status=self._status, headers=headers, body=self._body)
+        self.answered.set()
+
+
+async def exchanged(app: Answers, *requests: bytes) -> Wire:
+    """Return the connection after an answer to each request."""
+    config = uvicorn.Config(app, log_config=None, lifespan="off", date_header=False, **PROTOCOLS)
+    wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    for request in requests:
+        app.answered.clear()
+        protocol.data_received(request)
+        await asyncio.wait_for(app.answered.wait(), 10)
+    protocol.connection_lost(None)
+    return wire
+
+
+SHORT_POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("size", [0, 5, JOINED_BYTES, 1_000_000])
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (SHORT_POST, 200),
+        (SHORT_POST, 400),
+        (SHORT_POST.replace(b"Host", b"Connection: close\r\nHost"), 200),
+        (SHORT_POST.replace(b"HTTP/1.1", b"HTTP/1.0"), 200),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    ],
+)
+async def test_an_answer_taken_whole_is_the_same_as_by_messages(size: int, request_: bytes, status: int) -> None:
+    body = b"b" * size
+    at_once, by_messages = [await exchanged(Answers(status, body, at_once=each), request_) for each in (True, False)]
+    assert at_once.written == by_messages.written
+    assert at_once.closed == by_messages.closed
+
+
+async def test_a_whole_answer_is_one_write() -> None:
+    """And the connection goes on, as it does after uvicorn's two."""
+    wire = await exchanged(Answers(200, b"{}", at_once=True), SHORT_POST, SHORT_POST)
+    assert wire.writes == 2
+    wire = await exchanged(Answers(200, b"{}", at_once=False), SHORT_POST, SHORT_POST)
+    assert wire.writes == 4
+
+
+async def test_requests_in_one_piece_are_answered_in_their_order() -> None:
+    app = Answers(200, b"{}", at_once=True)
+    one = (await exchanged(app, SHORT_POST)).written
+    config = uvicorn.Config(app, log_config=None, lifespan="off", date_header=False, **PROTOCOLS)
+    wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    protocol.data_received(SHORT_POST * 3)
+    await wait_until(lambda: wire.written == one * 3, seconds=10, what="three answers")
+
+
+async def test_nobody_is_written_to_who_reads_nothing() -> None:
+    """What the connection cannot take is awaited by messages."""
+    app = Answers(200, b"{}", at_once=True)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", **PROTOCOLS)
+    wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    protocol.pause_writing()
+    protocol.data_received(SHORT_POST)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert wire.written == b""
+    protocol.resume_writing()
+    await asyncio.wait_for(app.answered.wait(), 10)
+    assert wire.written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_a_connection_that_stays_idle_is_closed() -> None:
+    app = Answers(200, b"{}", at_once=True)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_keep_alive=0, **PROTOCOLS)
+    wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    protocol.data_received(SHORT_POST)
+    await wait_until(lambda: wire.closed, seconds=10, what="the connection is closed")
+    assert wire.written
