@@ -20,7 +20,7 @@ from bench.peers.install import Missing
 from bench.peers.postgraphile import postgraphile, questions
 from bench.reads import SPELLINGS, Workload, workloads
 from bench.rounds import Measure, Result, in_turn, ratio
-from bench.servers import asgi, ours
+from bench.servers import asgi, ours, together
 from bench.statements import available, contenders, generated, ideal
 
 RAW: Final = "raw"
@@ -34,6 +34,8 @@ PEER_TARGETS: Final = {"a": 4.0, "b": 8.0, "c": 1.8, "d": 3.5}
 IDEAL_TARGET: Final = 0.9
 COLD_MILLISECONDS: Final = 6.0
 _COLD: Final = 60
+_WARM: Final = 2
+"""Seconds in which all servers of a workload come up to speed at the same time, before any is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +84,15 @@ async def served(*, size: Size, seconds: float, rounds: int, only: Sequence[str]
         dsn = stack.enter_context(postgres())
         await make(dsn, size)
         if available():
-            for name, workload in asked.items():
-                pair = contenders(dsn, await generated(dsn, workload), ideal(workload), seconds=seconds)
+            statements = await generated(dsn, list(asked.values()))
+            for (name, workload), statement in zip(asked.items(), statements, strict=True):
+                pair = contenders(dsn, statement, ideal(workload), seconds=seconds)
                 found.statements[name] = await in_turn(pair, rounds)
         else:
             found.missing["generated SQL"] = "pgbench is not installed"
-        raw, _ = stack.enter_context(asgi("bench.raw:app", environment={"BENCH_DSN": dsn}))
-        urls = {DATA: stack.enter_context(ours(dsn, "data"))[0], WHOLE: stack.enter_context(ours(dsn))[0]}
+        baseline = asgi("bench.raw:app", environment={"BENCH_DSN": dsn})
+        (raw, _), (data, _), (whole, _) = await together(stack, baseline, ours(dsn, "data"), ours(dsn))
+        urls = {DATA: data, WHOLE: whole}
         peer = ""
         try:
             peer, _ = stack.enter_context(postgraphile(dsn))
@@ -104,7 +108,7 @@ async def served(*, size: Size, seconds: float, rounds: int, only: Sequence[str]
                 requests[PEER] = (peer, questions(size)[name].bodies("variables"))
             for url, bodies in requests.values():
                 await ask(url, bodies[0])
-                await load(url, bodies, seconds=1)
+            await asyncio.gather(*(load(url, bodies, seconds=_WARM) for url, bodies in requests.values()))
             measures = {each: _measure(url, bodies, seconds) for each, (url, bodies) in requests.items()}
             found.results[name] = await in_turn(measures, rounds)
     return found

@@ -39,15 +39,18 @@ def available() -> bool:
     return shutil.which("pgbench") is not None
 
 
-async def generated(dsn: str, workload: Workload) -> Statement:
-    """Return the statement that the data service makes of a workload's first request."""
+async def generated(dsn: str, workloads: Sequence[Workload]) -> list[Statement]:
+    """Return the statements that the data service makes of the first request of each workload."""
     service = DataService(Settings(), dsn, METADATA)
     await service.start()
     try:
-        request = parse_body(workload.bodies("variables")[0], exact=True)
-        assert isinstance(request, GraphQLRequest)
-        prepared = await service.prepare(request)
-        return Statement(text=prepared.text, values=list(prepared.parameters))
+        found = []
+        for workload in workloads:
+            request = parse_body(workload.bodies("variables")[0], exact=True)
+            assert isinstance(request, GraphQLRequest)
+            prepared = await service.prepare(request)
+            found.append(Statement(text=prepared.text, values=list(prepared.parameters)))
+        return found
     finally:
         await service.stop()
 

@@ -20,7 +20,7 @@ import asyncpg
 from bench.dataset import SMALL, TASKS_PER_FLOW, TENANT, ident, make, postgres
 from bench.load import FRESH, ask, generator, load
 from bench.rounds import Measure, Result, in_turn, ratio
-from bench.servers import asgi, ours
+from bench.servers import asgi, ours, together
 
 TARGET: Final = 0.6
 RAW: Final = "raw"
@@ -112,9 +112,8 @@ async def measured(seconds: float, rounds: int, only: Sequence[str] = ()) -> dic
         connection = await asyncpg.connect(dsn)
         await connection.execute(AT_WORK)
         await connection.close()
-        raw, _ = stack.enter_context(asgi("bench.raw_writes:app", environment={"BENCH_DSN": dsn}))
-        actions, _ = stack.enter_context(ours(dsn, "graphql"))
-        whole, _ = stack.enter_context(ours(dsn))
+        baseline = asgi("bench.raw_writes:app", environment={"BENCH_DSN": dsn})
+        (raw, _), (actions, _), (whole, _) = await together(stack, baseline, ours(dsn, "graphql"), ours(dsn))
         for name, write in writes().items():
             if only and name not in only:
                 continue
