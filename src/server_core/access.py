@@ -172,6 +172,8 @@ class Observed:
             self._metrics.seconds.observe((self._service, _method(method), _shown(status)), seconds)
             if self._log:
                 _write(scope, _shown(status), seconds)
+            if at_once is not None:
+                scope["extensions"].clear()  # else every request would leave a circle for the garbage collector
             end(token)
 
     async def _traced(

@@ -1,13 +1,16 @@
 """The head of a request has a bound, whatever came before it on its connection; whole answers leave in one write."""
 
 import asyncio
+import gc
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import uvicorn
+from prometheus_client import CollectorRegistry
 from uvicorn.server import ServerState
 
+from server_core.access import Observed, RequestMetrics
 from server_core.answering import send_answer
 from server_core.serving import JOINED_BYTES, MOST_HEAD_BYTES, PROTOCOLS, BoundedHttp
 from tests.support.waiting import wait_until
@@ -186,3 +189,23 @@ async def test_a_connection_that_stays_idle_is_closed() -> None:
     protocol.data_received(SHORT_POST)
     await wait_until(lambda: wire.closed, seconds=10, what="the connection is closed")
     assert wire.written
+
+
+async def test_requests_leave_no_circles() -> None:
+    """What the garbage collector must find stops all requests for a moment, again and again."""
+    answers = Answers(200, b"{}", at_once=True)
+    app = Observed(answers, service="data", metrics=RequestMetrics(CollectorRegistry()))
+    config = uvicorn.Config(app, log_config=None, lifespan="off", **PROTOCOLS)
+    wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            protocol.data_received(SHORT_POST)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert wire.writes == 100
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
