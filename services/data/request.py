@@ -135,6 +135,9 @@ class Requests:
         self._shapes: ShapeMemory[_Document] = ShapeMemory(
             entries=DOCUMENTS, characters=DOCUMENT_CHARACTERS, longest=LONGEST_KEPT
         )
+        self._cut: BoundedCache[str, tuple[_Document, Shape]] = BoundedCache(
+            entries=DOCUMENTS, weight=DOCUMENT_CHARACTERS, heaviest=LONGEST_KEPT
+        )
 
     def __len__(self) -> int:
         """How many documents are remembered."""
@@ -160,10 +163,14 @@ class Requests:
         shape = None
         document = self._texts.get(text)
         if document is None:
-            shape = self._shape(request)
-            document = self._known(shape) if shape is not None else None
-            if document is None:
-                return None
+            cut_before = self._cut.get(text)
+            if cut_before is not None:
+                document, shape = cut_before
+            else:
+                shape = self._shape(request)
+                document = self._known(shape) if shape is not None else None
+        if document is None:
+            return None
         operation = document.operations.get(request.operation_name)
         if operation is None:
             return None
@@ -252,6 +259,9 @@ class Requests:
             return
         if shape is not None and document.slots is not None:
             self._shapes.put(shape, document.slots, document)
+            if any(operation.declared.types for operation in document.operations.values()):
+                # What its clients change from time to time are the variables, so this very text will come again.
+                self._cut.put(text, (document, shape), len(text))
         else:
             self._texts.put(text, document, len(text))
 

@@ -116,10 +116,11 @@ def test_lists_are_read_as_if_their_document_was_planned_alone(seed: int) -> Non
         declared = f"query ($v: {type}) " if "$v" in items else ""
         text = f"{declared}{{ flow(where: {{{place.format(items)}}}) {{ id }} }}"
         request = GraphQLRequest(query=text, variables={"v": 7 if type == "Int" else "v"})
-        found = outcome(together, request)
-        assert found == outcome(alone, request), f"seed {seed}, document {number}: {text}"
+        found = outcome(alone, request)
+        for _ in range(2):
+            assert outcome(together, request) == found, f"seed {seed}, document {number}: {text}"
         refused += len(found) == 3
-    assert together.stats.hits > 25
+    assert together.stats.hits > 90
     assert 25 < refused < 100
 
 
@@ -152,7 +153,8 @@ def test_variables_and_literals_stand_beside_each_other() -> None:
     assert asked(requests, text.format(1, 2), n=3) == ["1\x1f3", "2"]
     assert recalled(requests, text.format(4, 5), n=6) == ["4\x1f6", "5"]
     assert requests.recall(GraphQLRequest(query=text.format(4, 5), variables={"n": 6, "m": None})) is None
-    assert (requests.stats.hits, requests.stats.misses, len(requests)) == (1, 1, 1)
+    assert recalled(requests, text.format(1, 2), n=9) == ["1\x1f9", "2"]
+    assert (requests.stats.hits, requests.stats.misses, len(requests)) == (2, 1, 1)
 
 
 def test_equal_literals_are_two_parameters_like_others() -> None:
