@@ -121,7 +121,7 @@ def read_body(body: bytes, headers: Mapping[str, str]) -> GraphQLRequest | list[
             JSON decoder would read (400); or a batch is too long (413).
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
-    if not body.strip():
+    if not body or body.isspace():
         raise Refusal.plain("The request has no body.")
     if b"\0" in body[:4] or body.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Refusal.plain(_NOT_UTF8)

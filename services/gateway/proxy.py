@@ -23,7 +23,7 @@ _PAIR = re.compile(r'\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _LONGEST_ADDRESS = 64
 """Characters; what is longer is no address, and not worth remembering."""
-_TOLD = (b"x-forwarded-", b"forwarded")
+_TOLD = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto"})
 
 
 class BehindProxy:
@@ -46,11 +46,7 @@ class BehindProxy:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer as the app does."""
         if scope["type"] in ("http", "websocket"):
-            told = {}
-            for name, _ in scope["headers"]:
-                if name.startswith(_TOLD):
-                    told = self._told(scope)
-                    break
+            told = {} if _TOLD.isdisjoint(dict(scope["headers"])) else self._told(scope)
             if self._base or told:
                 _place(scope, told.get("x-forwarded-prefix", ""), self._base)
         return self._app(scope, receive, send)
@@ -62,7 +58,7 @@ class BehindProxy:
             return {}
         told: dict[str, str] = {}
         for raw, value in scope["headers"]:
-            if raw.startswith(_TOLD):
+            if raw in _TOLD:
                 name, text = raw.decode("latin-1"), value.decode("latin-1")
                 told[name] = f"{told[name]}, {text}" if name in told else text
         hops = _forwarded(told.get("forwarded", ""))

@@ -90,8 +90,7 @@ class HttpUpstream:
         self._connect_timeout = connect_timeout
         self._idle_seconds = idle_seconds
         self._idle: list[_Connection] = []
-        self._busy: set[_Connection] = set()
-        self._answers = Deadlines[_Connection](answer_timeout, _Connection.expire)
+        self._busy = Deadlines[_Connection](answer_timeout, _Connection.expire)
         self._places = Gate(
             places=connections, waiting=sys.maxsize, seconds=connect_timeout, message=f"The {name} service is too busy."
         )
@@ -128,9 +127,9 @@ class HttpUpstream:
     async def stop(self) -> None:
         """End the subscriptions and close all connections; what is still under way on them fails."""
         await self.live.stop()
-        self._answers.close()
         for connection in (*self._idle, *self._busy):
             connection.close()
+        self._busy.close()
         self._idle.clear()
 
     async def status(self) -> ServiceStatus:
@@ -196,18 +195,20 @@ class HttpUpstream:
 
     def _payload(self, request: GraphQLRequest) -> bytes:
         body = request.body()
-        lines = _lines({**request.headers, **sent_on()})
+        own = sent_on()
+        if request.headers or len(own) != 1:
+            lines = _lines({**request.headers, **own})
+        else:  # as for each query; activity sees to it that this one is fit
+            lines = f"x-request-id: {own['x-request-id']}\r\n".encode()
         return b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), lines, body)
 
     async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
         """Send a request and wait for the whole answer; raises _Broken, or _Late."""
-        self._busy.add(connection)
-        self._answers.begin(connection)
+        self._busy.begin(connection)
         try:
             return await connection.send(payload)
         finally:
-            self._answers.end(connection)
-            self._busy.discard(connection)
+            self._busy.end(connection)
             connection.done()
             if connection.reusable:
                 self._idle.append(connection)

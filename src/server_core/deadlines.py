@@ -4,7 +4,7 @@ A timer of its own costs each of them three microseconds, and nearly none is eve
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -30,6 +30,9 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         """How many have begun, and are neither over nor late."""
         return len(self._until)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(list(self._until))
 
     def begin(self, key: K) -> None:
         """Let a time begin; one that has begun begins anew."""
