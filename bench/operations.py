@@ -6,6 +6,8 @@ Both servers run in one process each on the same Postgres, in a database of thei
 cycles of requests (bench.cycles). A flow run cycle is: create it, three states. A task run cycle: get or create it, two
 states. Here, all task runs of a flow are made with the flow run, so its cost depends on the flow's number of tasks: it
 is measured with one task and with ten. Prefect 3 knows no tasks beforehand and makes no task runs in that cycle.
+
+The databases are as each server leaves a new one: nobody analyzes them but Postgres and the servers themselves.
 """
 
 import argparse

@@ -135,7 +135,7 @@ made AS (
         CASE WHEN state IS NOT NULL THEN scheduled_start_time END,
         document::jsonb
     FROM entry{" WHERE EXISTS (SELECT FROM held)" if guarded else ""}
-    ORDER BY flow_id, idempotency_key
+    {"" if single else "ORDER BY flow_id, idempotency_key"}
     ON CONFLICT (idempotency_key, flow_id)
     DO UPDATE SET auto_scheduled = flow_run.auto_scheduled OR excluded.auto_scheduled
     RETURNING id, flow_id, idempotency_key
