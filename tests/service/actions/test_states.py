@@ -66,6 +66,23 @@ async def test_a_run_is_written_once_per_state(context: ActionContext, database:
     assert counts == [{"flow_run": number, "task_run": 2} for number in (1, 2, 3, 4)]
 
 
+async def test_the_history_of_other_runs_is_not_read(context: ActionContext, database: Database, flow: Flow) -> None:
+    """§3.4: whether a run was submitted is told from its own states, whatever Postgres knows of the table."""
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'flow_run_state'"
+    other, run = await make_flow_run(database, flow), await make_flow_run(database, flow)
+    async with database.transaction() as session:
+        await session.execute(
+            "INSERT INTO flow_run_state (flow_run_id, version, state, serialized_state)"
+            " SELECT $1, 0, 'Submitted', '{}' FROM generate_series(1, 1000)",
+            other,
+        )
+        before = await session.fetch_value(read)
+        write = FlowRunStateWrite(flow_run_id=run, state=make_state("Submitted", now=NOW))
+        [change] = await write_flow_run_states(session, context, [write])
+        assert isinstance(change, FlowRunStateChange)
+        assert await session.fetch_value(read) - before < 10
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
     [("task", "Running", 1), ("flow", "Running", 1), ("flow", "Submitted", 1), ("flow", "Cancelled", 2)],
