@@ -12,7 +12,7 @@ from server_core.answering import send_answer
 from server_core.departure import Departed, Departure, Departures
 from server_core.errors import InvalidInput
 from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
-from server_core.wire import BodyLimits, GraphQLRequest, GraphQLResponse, errors_body, parse_body
+from server_core.wire import PLAIN, BodyLimits, GraphQLRequest, GraphQLResponse, errors_body, parse_body
 
 RETRY_AFTER: Final = b"2"
 """Seconds after which a request that found the service busy may come again."""
@@ -52,33 +52,36 @@ class Door:
                 content_type = value
             elif name == b"accept":
                 accept = accept + b"," + value if accept else value
-        status, body = await self._answer(content_type or _JSON, receive)
+        answer = await self._answer(content_type or _JSON, receive)
+        status, body = answer.status, answer.body
         media = _GRAPHQL_JSON if _GRAPHQL_JSON in accept and _JSON not in accept else _JSON
         headers = [(b"content-length", str(len(body)).encode()), (b"content-type", media)]
-        if status == 503:
+        if answer.plain:
+            headers.append(PLAIN)
+        elif status == 503:
             headers.append((b"retry-after", RETRY_AFTER))
         await send_answer(scope, send, status=status, headers=headers, body=body)
 
-    async def _answer(self, content_type: bytes, receive: Receive) -> tuple[int, bytes]:
+    async def _answer(self, content_type: bytes, receive: Receive) -> GraphQLResponse:
         if not content_type.lower().startswith(_JSON):
-            return 415, _refusal("the content type must be application/json", "not-supported")
+            return _refusal(415, "the content type must be application/json", "not-supported")
         try:
             operations = parse_body(await receive_body(receive, self._limits), exact=True)
         except BodyTooLarge as error:
-            return 413, _refusal(error.message, "payload-too-large")
+            return _refusal(413, error.message, "payload-too-large")
         except BodyIncomplete as error:
-            return 400, _refusal(error.message, "invalid-json")
+            return _refusal(400, error.message, "invalid-json")
         except InvalidInput as error:
-            return 200 if self._always_ok else 400, _refusal(error.message, "invalid-json")
+            return _refusal(200 if self._always_ok else 400, error.message, "invalid-json")
         departure = self._departures.of(receive)
         try:
             if isinstance(operations, list):
                 answers = await asyncio.gather(*[self._member(operation, departure) for operation in operations])
-                return 200, b"[" + b",".join([answer.body for answer in answers]) + b"]"
+                return GraphQLResponse(body=b"[" + b",".join([answer.body for answer in answers]) + b"]")
             answer = await self._member(operations, departure)
         finally:
             departure.over()
-        return 200 if self._always_ok else answer.status, answer.body
+        return GraphQLResponse(body=answer.body) if self._always_ok and answer.status != 200 else answer
 
     async def _member(self, request: GraphQLRequest, departure: Departure) -> GraphQLResponse:
         """Answer one operation; mutations beside a query that was given up are carried out."""
@@ -88,5 +91,7 @@ class Door:
             return _NOBODY
 
 
-def _refusal(message: str, code: str) -> bytes:
-    return errors_body({"extensions": {"path": "$", "code": code}, "message": message})
+def _refusal(status: int, message: str, code: str) -> GraphQLResponse:
+    return GraphQLResponse(
+        body=errors_body({"extensions": {"path": "$", "code": code}, "message": message}), status=status
+    )

@@ -22,7 +22,7 @@ from server_core.config import Settings
 from server_core.deadlines import Deadlines
 from server_core.errors import ConfigError, Overloaded, ServerError, Unavailable
 from server_core.gate import Gate
-from server_core.wire import End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
+from server_core.wire import PLAIN, End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
 from services.gateway.live_upstream import LiveUpstream
 
 STATUS_SECONDS = 3.0
@@ -44,6 +44,7 @@ _SIMPLE = re.compile(
 )
 """The head of an answer that needs no parser: a length, no other framing, and the connection is kept."""
 
+_PLAIN = b"\r\n%b: %b\r\n" % PLAIN
 _UNSAID = "{ __typename }"
 _LARGEST_STATUS = 10_000
 
@@ -360,7 +361,8 @@ class _Connection(asyncio.Protocol):
             return False
         self._keep = self._transport.get_write_buffer_size() == 0
         self.used_at = monotonic()
-        answer.set_result(GraphQLResponse(body=data[head.end() :]))
+        plain = data.find(_PLAIN, 0, head.end()) >= 0
+        answer.set_result(GraphQLResponse(body=data[head.end() :], plain=plain))
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -32,6 +32,9 @@ REPEATABLE = frozenset(
 )
 """Mutations of flow runs and agents that may be sent again although they were carried out: where their answer is lost,
 the client is told to (actions.md §0.3)."""
+
+PLAIN: Final = (b"x-graphql-plain", b"1")
+"""The header by which the data service says over HTTP what GraphQLResponse.plain says in process."""
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -226,12 +229,9 @@ def loads(text: str | bytes, *, exact: bool = False) -> Any:
     """
     try:
         encoded = text.encode() if isinstance(text, str) else text
-        if exact:
-            document = orjson.loads(encoded)
-            if not _holds_float(document):
-                return document
-        elif _LONG_NUMBER not in encoded.translate(_DIGITS_AS_ZEROS):
-            return orjson.loads(encoded)
+        document = orjson.loads(encoded)
+        if not _holds_float(document) or (not exact and _LONG_NUMBER not in encoded.translate(_DIGITS_AS_ZEROS)):
+            return document
     except ValueError:
         pass  # or else what orjson does not read: halves of surrogate pairs, a byte order mark, UTF-16
     if isinstance(text, bytes):

@@ -16,7 +16,7 @@ import uvloop
 from bench.dataset import RUNNING
 from bench.reads import STATES
 from server_core.observe import server_version
-from server_core.wire import ServiceStatus
+from server_core.wire import PLAIN, ServiceStatus
 
 _ID: Final = "4386b165-6e56-c749-ebba-2fb8c510a649"
 _TIME: Final = "2026-01-01T00:00:30+00:00"
@@ -41,7 +41,10 @@ _C: Final = {
     },
     "flow": {"id": _ID, "name": "flow-123"},
 }
-_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n\r\n"
+_HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n%b: %b\r\ncontent-length: %%d\r\n\r\n" % PLAIN
+)
+"""With the header by which our data service says that there are no errors."""
 
 
 def _whole(body: bytes) -> bytes:

@@ -31,6 +31,7 @@ async def test_an_answer_is_the_data_alone(http: httpx.AsyncClient) -> None:
     response = await post(http, "{ tenant(order_by: {slug: asc}, limit: 1) { slug } }")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-graphql-plain"] == "1"
     assert response.text == '{"data":{"tenant":[{"slug":"default"}]}}'
 
 
@@ -58,6 +59,7 @@ async def test_variables_may_be_a_string(http: httpx.AsyncClient) -> None:
 async def test_errors(http: httpx.AsyncClient, query: str, status: int, code: str, message: str, path: str) -> None:
     response = await post(http, query)
     assert response.status_code == status
+    assert "x-graphql-plain" not in response.headers
     [error] = response.json()["errors"]
     assert list(response.json()) == ["errors"]
     assert error["extensions"]["code"] == code

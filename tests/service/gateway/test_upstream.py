@@ -66,6 +66,20 @@ async def test_the_body_that_came_goes_on_as_it_is(server: RawServer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "plain"),
+    [
+        (GOOD.replace(b"200 OK", b"200 OK\r\nx-graphql-plain: 1"), True),
+        (GOOD, False),
+        (GOOD.replace(b"200 OK", b"200 OK\r\nx: x-graphql-plain: 1"), False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n\r\nx-graphql-plain: 1\r\n", False),
+    ],
+)
+async def test_whether_there_are_errors_is_told_in_the_head(server: RawServer, answer: bytes, plain: bool) -> None:
+    server.then(server.saying(answer))
+    assert (await upstream(server).execute(QUERY)).plain is plain
+
+
+@pytest.mark.parametrize(
     ("pieces", "close"),
     [
         ([GOOD], False),
