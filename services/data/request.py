@@ -3,6 +3,7 @@
 Documents are remembered by their text, or by their shape: texts that differ only in literals (server_core.shape) share
 one document, whose literals are values like those of variables. Under a document are its operations, by name, and under
 these the answers, by the shape of the variables. So what comes again, with whatever values, costs a few look-ups.
+A text that comes for the second time is kept beside what it was cut into.
 
 What documents of a shape do not have in common (an error, a literal out of range, a list in an array, mutations, whose
 plans compare values) is left to planning a document for itself. That also has the last word on every error.
@@ -29,9 +30,9 @@ from graphql import (
 )
 from graphql.execution import get_variable_values
 
-from server_core.documents.cache import BoundedCache
+from server_core.documents.cache import BoundedCache, Doorkeeper
 from server_core.documents.check import problems
-from server_core.documents.memory import ShapeMemory, Stats
+from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
 from server_core.documents.slots import Slots, learn
 from server_core.shape import Shape, cut
 from server_core.wire import GraphQLRequest
@@ -138,6 +139,7 @@ class Requests:
         self._cut: BoundedCache[str, tuple[_Document, Shape]] = BoundedCache(
             entries=DOCUMENTS, weight=DOCUMENT_CHARACTERS, heaviest=LONGEST_KEPT
         )
+        self._doorkeeper = Doorkeeper()
 
     def __len__(self) -> int:
         """How many documents are remembered."""
@@ -169,6 +171,8 @@ class Requests:
             else:
                 shape = self._shape(request)
                 document = self._known(shape) if shape is not None else None
+                if document is not None and shape is not None and self._doorkeeper.knows(text):
+                    self._cut.put(text, (document, shape), 3 * len(text) + PER_LITERAL * len(shape.literals))
         if document is None:
             return None
         operation = document.operations.get(request.operation_name)
@@ -259,9 +263,6 @@ class Requests:
             return
         if shape is not None and document.slots is not None:
             self._shapes.put(shape, document.slots, document)
-            if any(operation.declared.types for operation in document.operations.values()):
-                # What its clients change from time to time are the variables, so this very text will come again.
-                self._cut.put(text, (document, shape), len(text))
         else:
             self._texts.put(text, document, len(text))
 
