@@ -36,6 +36,7 @@ from services.gateway.split import (
     Root,
     RootField,
     Step,
+    groups,
     narrow,
     opened_size,
     opens_fragments,
@@ -67,7 +68,7 @@ class Outline:
         fields: the keys of the answer, in the order of the document, with the places of the document that was planned.
         places: their places in all documents of the shape.
         steps: the upstream calls that bring them; their texts have holes for the literals.
-        whole: who can be sent the client's text and variables as they are, if anybody.
+        whole: who can be sent the client's text and variables as they are, if anybody; the one step then has neither.
         variables: what the operation declares, with the places of the document that was planned.
         declarations: their places in all documents of the shape.
     """
@@ -270,16 +271,21 @@ class Documents:
         fields = root_fields(self.stitched, operation, fragments)
         variables = declared(self.stitched.schema, operation.variable_definitions or (), self._fitting)
         alone = len(document.definitions) == 1 + len(fragments) and not opens_fragments(operation)
-        if slots is not None:
-            blank: DocumentNode = visit(document, Blanks(slots))
-            operation, fragments = _selected(blank, operation_name), _fragments(blank)
-        steps = split(operation, fragments, fields)
+        parts = groups(kind, fields)
+        whole = parts[0][0].owner if len(parts) == 1 and alone and parts[0][0].owner is not Owner.GATEWAY else None
+        if whole is not None and kind is not OperationType.SUBSCRIPTION:  # the client's own text and variables will do
+            steps: tuple[Step, ...] = (Step(owner=whole, fields=fields, text="", variables=frozenset()),)
+        else:
+            if slots is not None:
+                blank: DocumentNode = visit(document, Blanks(slots))
+                operation, fragments = _selected(blank, operation_name), _fragments(blank)
+            steps = split(operation, fragments, fields)
         return Outline(
             kind=kind,
             fields=fields,
             places=marks(fields, text, shape) if shape is not None else (),
             steps=steps,
-            whole=steps[0].owner if len(steps) == 1 and alone and steps[0].owner is not Owner.GATEWAY else None,
+            whole=whole,
             variables=variables,
             declarations=marks(variables, text, shape) if shape is not None else (),
         )

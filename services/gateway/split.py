@@ -161,14 +161,17 @@ def split(operation: OperationDefinitionNode, fragments: Fragments, fields: Sequ
     Returns:
         The steps, in the order in which a mutation must take them.
     """
-    if operation.operation is OperationType.MUTATION:
-        groups = _neighbours(fields)
-    else:
-        by_owner: dict[Owner, list[RootField]] = {}
-        for field in fields:
-            by_owner.setdefault(field.owner, []).append(field)
-        groups = list(by_owner.values())
-    return tuple(narrow(operation, fragments, group) for group in groups)
+    return tuple(narrow(operation, fragments, group) for group in groups(operation.operation, fields))
+
+
+def groups(kind: OperationType, fields: Sequence[RootField]) -> list[list[RootField]]:
+    """Return the fields of each step, in the order in which a mutation must take them."""
+    if kind is OperationType.MUTATION:
+        return _neighbours(fields)
+    by_owner: dict[Owner, list[RootField]] = {}
+    for field in fields:
+        by_owner.setdefault(field.owner, []).append(field)
+    return list(by_owner.values())
 
 
 def _neighbours(fields: Sequence[RootField]) -> list[list[RootField]]:

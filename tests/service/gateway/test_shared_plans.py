@@ -89,10 +89,11 @@ def together(documents: Documents, text: str) -> Any:
         plan = documents.known(text, None) or documents.plan(text, None)
     except Refusal as refusal:
         return "refused", comparable(refusal.entries)
+    steps: list[tuple[Any, ...]]
     steps = [(each.owner, tuple(each.fields), laid_out(each.text), each.variables) for each in plan.steps]
     if plan.whole is not None:
         assert plan.steps[0].text == text
-        steps = [(owner, fields, WHOLE, used) for owner, fields, _, used in steps]
+        steps = [(owner, fields, WHOLE) for owner, fields, _, _ in steps]
     variables = [(each.name, (each.line, each.column)) for each in plan.variables]
     return plan.kind, tuple(plan.fields), steps, variables
 
@@ -102,9 +103,9 @@ def laid_out(text: str) -> str:
 
 
 def same(mine: Any, theirs: Any) -> bool:
-    """Compare plans; one that is for the whole has the client's text, not that of a step."""
+    """Compare plans; one that is for the whole has the client's text and variables, not those of a step."""
     if mine[0] != "refused" and theirs[0] != "refused" and mine[2] and mine[2][0][2] == WHOLE:
-        theirs = (*theirs[:2], [(owner, fields, WHOLE, used) for owner, fields, _, used in theirs[2]], theirs[3])
+        theirs = (*theirs[:2], [(owner, fields, WHOLE) for owner, fields, _, _ in theirs[2]], theirs[3])
     return bool(mine == theirs)
 
 
