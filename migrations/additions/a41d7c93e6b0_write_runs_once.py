@@ -1,8 +1,9 @@
 """Have a run written once per state, and a new task run once, by the functions that are ours (schema.md §3).
 
 The baseline of earlier releases of ours made functions that do the same and write more rows. A text of the legacy
-server's, or of somebody else's, is not ours to replace: ours are told by the digest of their text. Nothing is taken
-back, because these functions belong to the baseline.
+server's, or of somebody else's, is not ours to replace: ours are told by the digest of their text. Nor is a function
+that somebody set options of, or that belongs to a role whose rights we do not have. Nothing is taken back: these
+functions belong to the baseline.
 """
 
 from pathlib import Path
@@ -33,7 +34,12 @@ def upgrade() -> None:
 DO $do$
 BEGIN
     IF EXISTS (
-        SELECT FROM pg_proc WHERE oid = to_regproc('public.{name}') AND md5(prosrc) = '{digest}'
+        SELECT FROM pg_proc
+        WHERE oid = to_regproc('public.{name}')
+            AND md5(prosrc) = '{digest}'
+            AND pg_has_role(proowner, 'USAGE')
+            AND proconfig IS NULL
+            AND NOT prosecdef
     ) THEN
         EXECUTE $text${text}$text$;
     END IF;

@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
-from server_core.activity import activity, current
+from server_core.activity import branch
 from server_core.config import GatewaySettings
 from server_core.departure import Departed, Departure, Departures
 from server_core.observe import server_version
@@ -192,7 +192,7 @@ class Edge:
         if isinstance(operation, Refusal):
             return operation
         try:
-            with activity(**current()):  # its own, so that its log lines do not name the runs of its neighbours
+            with branch():  # its own, so that its log lines do not name the runs of its neighbours
                 return await self._gateway.answer(operation, departure=departure)
         except Exception as error:
             failure = self._failure(operation, error)

@@ -50,6 +50,16 @@ def activity(**facts: Any) -> Iterator[dict[str, Any]]:
         end(token)
 
 
+@contextmanager
+def branch() -> Iterator[None]:
+    """Begin an activity that knows what the one under way knows, its trace too, and keeps to itself what is noted."""
+    token = begin({name: value for name, value in (_current.get() or {}).items() if name != _VARIABLES})
+    try:
+        yield
+    finally:
+        end(token)
+
+
 def begin(facts: dict[str, Any]) -> Token[dict[str, Any] | None]:
     """Begin an activity; `end` takes what is returned. For where every microsecond counts; else `activity`."""
     return _current.set(facts)

@@ -70,6 +70,7 @@ async def receive_body(
         if limit is None and (held >= BEGINNING_BYTES or not more):
             limit = limits.at(beginning(b"".join(pieces)))
         if limit is not None and max(held, length) > limit:
+            pieces.clear()  # whoever handles the exception holds this frame
             raise BodyTooLarge(limit, begun=True, more=more)
         if not more:
             return b"".join(pieces)

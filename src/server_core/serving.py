@@ -38,6 +38,7 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._idle = _idle_of(self.server_state, self.timeout_keep_alive)
+        self._upgraded = False
         self._in_head = True
         self._begun = 0
         self._head_bytes = 0
@@ -49,8 +50,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request, all connections by one timer."""
-        if self.pipeline or self.transport.is_closing():
+        if self.pipeline or self._upgraded or self.transport.is_closing():
             super().on_response_complete()
+            if self._upgraded:
+                super()._unset_keepalive_if_required()
             return
         self.server_state.total_requests += 1
         self.flow.resume_reading()
@@ -58,6 +61,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle.end(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to WebSockets, with no timer of ours."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """Take notice of the first byte of a request."""
@@ -75,6 +83,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
         """Write a whole answer as uvicorn would, in one write; leave to it all that is not plain and good."""
+        if self.transport.is_closing():  # of pipelined requests, uvicorn tells the last one only
+            cycle.disconnected = True
+            return False
         if (
             status != HTTPStatus.OK
             or cycle.response_started
@@ -103,6 +114,9 @@ class BoundedHttp(HttpToolsProtocol):
         """Parse what came; refuse a head that is too large."""
         begun = self._begun
         super().data_received(data)
+        answered = self.cycle is not None and self.cycle.response_complete
+        if answered and not self._upgraded and not self.transport.is_closing():
+            self._idle.begin(self)  # it was the rest of a body whose request is answered, or the start of a head
         if self._in_head and self._begun == begun:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():

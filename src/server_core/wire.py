@@ -232,13 +232,16 @@ def loads(text: str | bytes, *, exact: bool = False) -> Any:
         document = orjson.loads(encoded)
         if not _holds_float(document) or (not exact and _LONG_NUMBER not in encoded.translate(_DIGITS_AS_ZEROS)):
             return document
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # or else what orjson does not read: halves of surrogate pairs, a byte order mark, UTF-16
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
     elif text.startswith("\ufeff"):
         raise ValueError("JSON does not begin with a byte order mark")
-    return (_EXACT if exact else _ROUNDED).decode(text)
+    try:
+        return (_EXACT if exact else _ROUNDED).decode(text)
+    except ArithmeticError as error:  # an exponent that not even a Decimal has
+        raise ValueError("a number is out of range") from error
 
 
 def _holds_float(value: object) -> bool:

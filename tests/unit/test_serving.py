@@ -209,3 +209,42 @@ async def test_requests_leave_no_circles() -> None:
         assert gc.collect() < 100
     finally:
         gc.enable()
+
+
+async def connection(app: Any, **options: Any) -> tuple[Wire, BoundedHttp]:
+    config = uvicorn.Config(app, log_config=None, lifespan="off", **options, **PROTOCOLS)
+    wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(wire)
+    return wire, protocol
+
+
+async def test_the_rest_of_a_body_that_nobody_read_keeps_no_connection() -> None:
+    """A request is refused unread; its client sends on a little, and then falls silent."""
+
+    async def refuses(scope: Any, receive: Any, send: Any) -> None:
+        await send_answer(scope, send, status=413, headers=[(b"content-length", b"0")], body=b"")
+
+    wire, protocol = await connection(refuses, timeout_keep_alive=0.05)
+    protocol.data_received(POST)
+    await wait_until(lambda: wire.written, seconds=10, what="the refusal")
+    protocol.data_received(b"b")
+    await wait_until(lambda: wire.closed, seconds=10, what="the connection is closed")
+
+
+async def test_a_client_that_hangs_up_with_requests_in_line_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    go = asyncio.Event()
+
+    class Slow(Answers):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await go.wait()
+            await super().__call__(scope, receive, send)
+
+    app = Slow(200, b"{}", at_once=True)
+    wire, protocol = await connection(app)
+    protocol.data_received(SHORT_POST * 2)
+    wire.close()
+    protocol.connection_lost(ConnectionResetError())
+    go.set()
+    await asyncio.wait_for(app.answered.wait(), 10)
+    assert wire.written == b""
+    assert not caplog.records

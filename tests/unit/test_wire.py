@@ -64,3 +64,15 @@ def document(random: Random, depth: int) -> Any:
             return [document(random, depth - 1) for _ in range(3)]
         case _:
             return {str(random.random()): document(random, depth - 1) for _ in range(3)}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_no_decoder_takes_is_not_json(exact: bool) -> None:
+    """An exponent beyond all bounds, and nesting that would exhaust the stack, are a client's mistakes."""
+    if exact:
+        with pytest.raises(ValueError, match="out of range"):
+            loads('{"x": 1e1000000000000000000000}', exact=True)
+    with pytest.raises((ValueError, RecursionError)):
+        loads("[" * 100_000 + "]" * 100_000, exact=exact)
+    deep = "[" * 400 + "]" * 400
+    assert loads(deep, exact=exact) == json.loads(deep)

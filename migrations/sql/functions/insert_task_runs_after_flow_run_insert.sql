@@ -1,8 +1,21 @@
 -- Gives a new flow run one task run per task of its flow, each in a first Pending state. The task runs are inserted as
 -- those states leave them, so that update_task_run_details_on_state_insert, which the states fire, has nothing to write.
+-- Task runs that the flow run has already (by the same statement, or another's trigger) get such a state as well.
 CREATE FUNCTION public.insert_task_runs_after_flow_run_insert() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF EXISTS (SELECT FROM task_run WHERE task_run.flow_run_id = NEW.id) THEN
+        INSERT INTO task_run_state (tenant_id, task_run_id, state, message, serialized_state)
+        SELECT
+            NEW.tenant_id,
+            task_run.id,
+            'Pending',
+            'Task run created',
+            '{"type": "Pending", "message": "Task run created"}'
+        FROM task_run
+        WHERE task_run.flow_run_id = NEW.id;
+    END IF;
+
     WITH made AS (
         INSERT INTO task_run (
             tenant_id, flow_run_id, task_id, cache_key, map_index,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
 
-from server_core.activity import activity, current
+from server_core.activity import branch
 from server_core.graphql_ws import protocol as messages
 from server_core.graphql_ws.outbox import Outbox
 from server_core.wire import NO_HEADERS, End, GraphQLRequest, GraphQLResponse, Watcher, forwarded_headers
@@ -116,7 +116,7 @@ class Conversation:
 
     async def _carry_out(self, operation: "_Operation", request: GraphQLRequest) -> None:
         headers = {**self._headers, **_parameter_headers(self._protocol.parameters)}
-        with activity(**current()):  # what is noted of one operation is not the others'
+        with branch():  # what is noted of one operation is not the others'
             begun = await self._service.subscribe(replace(request, headers=headers), operation)
         if isinstance(begun, GraphQLResponse):
             if self._is_open(operation):

@@ -1,6 +1,6 @@
 """SQL on what Postgres knows of the sizes of our tables. Called by actions.statistics."""
 
-from server_core.db.session import ReadSession, WriteSession
+from server_core.db.session import WriteSession
 
 LEAST_PAGES = 20
 """A table of fewer pages is read whole as fast as by an index."""
@@ -9,12 +9,16 @@ GROWTH = 10
 """A table that is so many times as large as when Postgres measured it is another table for the planner."""
 
 
-async def find_outgrown_tables(session: ReadSession) -> list[str]:
+async def find_outgrown_tables(session: WriteSession) -> list[str]:
     """Return the tables that have grown far beyond what Postgres knows of them, or were never analyzed, quoted.
 
     What this role may not analyze is left out, and what somebody is analyzing, vacuuming or indexing just now. A table
     that was only ever measured by a vacuum or the build of an index has no row in pg_stats.
+
+    Raises:
+        Unavailable: somebody holds a table alone, and its size cannot be asked for; nobody is waited for.
     """
+    await session.execute("SET LOCAL lock_timeout = '300ms'")
     rows = await session.fetch(
         """
         SELECT outgrown.name

@@ -13,5 +13,5 @@ from tests.support.recorder import recorded
 async def test_answer(service: DataService, case: Path) -> None:
     async with recorded(service.postgres.pool) as recorder:
         response = await service.execute(request_of(case))
-    assert written(response.body) == (case / "case.json").read_text()
+    assert written(response.body, case) == (case / "case.json").read_text()
     assert len(recorder.sent) == 1

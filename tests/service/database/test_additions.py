@@ -205,6 +205,21 @@ async def test_functions_that_we_made_are_renewed_and_no_others(legacy_url: str)
         )
 
 
+async def test_functions_that_somebody_set_options_of_stay_as_they_are(legacy_url: str) -> None:
+    """Giving them a new text would drop the options, and with `search_path` the way to the tables."""
+    before = (Path(__file__).parent / "functions_before.sql").read_text(encoding="utf-8")
+    name = "insert_task_runs_after_flow_run_insert"
+    async with connected(legacy_url) as connection:
+        await connection.execute(before)
+        await connection.execute(f"ALTER FUNCTION public.{name}() SET search_path = public")
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        row = await connection.fetchrow("SELECT prosrc, proconfig FROM pg_proc WHERE proname = $1", name)
+    assert row is not None
+    assert row["prosrc"] in before
+    assert row["proconfig"] == ["search_path=public"]
+
+
 async def test_nothing_is_taken_back_from_a_newer_database(legacy_url: str) -> None:
     await upgrade(legacy_url)
     async with connected(legacy_url) as connection:

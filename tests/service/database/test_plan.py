@@ -51,7 +51,7 @@ def separated(script: str) -> Iterator[str]:
     statement = ""
     for piece in script.split(";\n"):
         statement += piece + ";\n"
-        if statement.count("$$") % 2 == 0:
+        if not any(statement.count(quote) % 2 for quote in ("$$", "$do$")):
             if piece.strip():
                 yield statement
             statement = ""

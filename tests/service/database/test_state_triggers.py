@@ -267,3 +267,31 @@ async def test_a_state_of_the_same_transaction_that_differs_in_one_column(
         row = await run.row()
     for name, value in second.items():
         assert repr(row[COLUMNS.get(name, name)]) == repr(value), name
+
+
+async def test_task_runs_that_a_new_flow_run_has_already_get_a_state_too(database: Database) -> None:
+    """§3: every task run now in the flow run gets its first state, whoever made it."""
+    async with database.transaction() as session:
+        flow = await make_flow(session, tasks=2)
+        await session.execute(
+            """
+            WITH made AS (
+                INSERT INTO flow_run (tenant_id, flow_id, name) SELECT tenant_id, id, 'r' FROM flow WHERE id = $1
+                RETURNING id, tenant_id
+            )
+            INSERT INTO task_run (tenant_id, flow_run_id, task_id, map_index)
+            SELECT tenant_id, id, $2, 7 FROM made
+            """,
+            flow.id,
+            flow.task_ids[0],
+        )
+        rows = await session.fetch(
+            """
+            SELECT run.map_index, run.version, run.state, count(state.id) AS states
+            FROM task_run AS run LEFT JOIN task_run_state AS state ON state.task_run_id = run.id
+            WHERE run.flow_run_id IN (SELECT id FROM flow_run WHERE flow_id = $1)
+            GROUP BY run.id ORDER BY run.map_index
+            """,
+            flow.id,
+        )
+    assert [tuple(row) for row in rows] == [(-1, 1, "Pending", 1), (-1, 1, "Pending", 1), (7, 1, "Pending", 1)]

@@ -33,7 +33,7 @@ async def young(cluster: Cluster) -> AsyncIterator[str]:
 
 
 async def test_a_table_that_grew_is_analyzed_and_sessions_plan_anew(cluster: Cluster) -> None:
-    """One question is asked when there is nothing to do; a few rows more are nothing."""
+    """One question is asked when there is nothing to do, after a limit is set; a few rows more are nothing."""
     loop = Statistics()
     async with young(cluster) as dsn, Database(dsn) as database, connected(dsn) as session:
         context = ActionContext(database=database)
@@ -48,7 +48,7 @@ async def test_a_table_that_grew_is_analyzed_and_sessions_plan_anew(cluster: Clu
         await session.execute("INSERT INTO number SELECT generate_series($1::int + 1, $1::int * 2)", MANY)
         async with recorded(database) as recorder:
             assert await loop.run_once(context) == {"tables": 0}
-        assert len(recorder.statements) == 1
+        assert len(recorder.statements) == 2
 
 
 async def test_a_table_that_was_only_vacuumed_is_analyzed_once(cluster: Cluster) -> None:
@@ -79,7 +79,7 @@ async def test_tables_of_others_are_left_to_them(cluster: Cluster) -> None:
             pool.give_back(connection)
             async with recorded(database) as recorder:
                 assert await Statistics().run_once(ActionContext(database=database)) == {"tables": 0}
-            assert len(recorder.statements) == 1
+            assert len(recorder.statements) == 2
             connection = await pool.borrow()
             assert await connection.fetchval("SELECT current_user") == role
             await connection.execute("RESET ROLE")
@@ -99,3 +99,29 @@ async def test_nobody_is_waited_for(cluster: Cluster) -> None:
                 async with database.transaction() as session:
                     await analyze_table(session, "public.number")
         assert await Statistics().run_once(context) == {"tables": 1}
+
+
+async def test_nobody_is_waited_for_by_the_search_either(cluster: Cluster) -> None:
+    """Whoever holds a table alone hides its size; what else waits is not held up."""
+    async with young(cluster) as dsn, Database(dsn) as database, connected(dsn) as other, other.transaction():
+        await other.execute("LOCK TABLE number IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable):
+            await Statistics().run_once(ActionContext(database=database))
+
+
+async def test_a_table_that_cannot_be_analyzed_holds_up_no_other(cluster: Cluster) -> None:
+    async with young(cluster) as dsn, Database(dsn) as database, connected(dsn) as session:
+        await session.execute("CREATE TABLE broken (n int) WITH (autovacuum_enabled = off)")
+        await session.execute(
+            "CREATE FUNCTION refuse(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+            " 'BEGIN IF n > 0 THEN RAISE ''refused''; END IF; RETURN n; END'"
+        )
+        await session.execute("INSERT INTO broken SELECT -generate_series(1, $1::int)", MANY)
+        await session.execute("CREATE INDEX ON broken (refuse(n))")
+        await session.execute(
+            "CREATE OR REPLACE FUNCTION refuse(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE ''refused''; END'"
+        )
+        await session.execute("INSERT INTO number SELECT generate_series(1, $1::int)", MANY)
+        assert await Statistics().run_once(ActionContext(database=database)) == {"tables": 1}
+        assert await session.fetchval("SELECT reltuples FROM pg_class WHERE relname = 'number'") == MANY
