@@ -33,7 +33,7 @@ JOINED_BYTES: Final = 4 * 1024
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """HTTP/1.1 whose clients cannot fill the memory with a head that does not end."""
+    """HTTP/1.1 that takes whole answers at once, and whose clients cannot fill the memory with an endless head."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
