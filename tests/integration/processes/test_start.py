@@ -40,13 +40,13 @@ async def locked_tenants(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.
 
 
 async def held_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Wait until the query of a client waits for the lock; so does, for a moment, the loop that looks at tables' sizes."""
+    """Wait until a client's query waits for the lock; so does, for a moment, the loop that looks at tables' sizes."""
 
     async def waits() -> bool:
         return bool(
             await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%slug%'"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%pg_relation_size%'"
             )
         )
 
