@@ -46,7 +46,8 @@ async def held_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         return bool(
             await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%pg_relation_size%'"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                " AND query NOT LIKE '%pg_relation_size%'"
             )
         )
 
