@@ -70,9 +70,11 @@ async def test_a_silent_database_keeps_no_place(relay: Relay) -> None:
     warm.give_back(second)
     relay.silent = True
     await warm.lost(third)
-    await wait_until(lambda: pool.get_size() == 0, seconds=10, what="all places are free")
+    await wait_until(lambda: pool.get_size() == 0, seconds=10, what="all are closed, as far as we know")
     relay.silent = False
-    assert await (await warm.borrow()).fetchval("SELECT 1") == 1
+    for _ in range(3):  # a pool counts no connection that is being closed, but its place is taken
+        connection = await asyncio.wait_for(warm.borrow(), 10)
+        assert await connection.fetchval("SELECT 1") == 1
     pool.terminate()
 
 
