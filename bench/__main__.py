@@ -20,7 +20,7 @@ from bench.load import CONNECTIONS, generator
 from bench.peers.install import Missing
 from bench.reads import SPELLINGS
 from bench.report import RESULTS, Report, Row, about
-from bench.rounds import ratio
+from bench.rounds import SLICE, ratio
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,7 +238,7 @@ async def main(given: argparse.Namespace) -> None:
     names = given.only or [name for name in SECTIONS if given.scale == "full" or name not in SLOW]
     begun = time.perf_counter()
     rows: list[Row] = []
-    load = f"by {generator()}, {CONNECTIONS} connections, {scale.rounds} rounds of {scale.seconds:g} s"
+    load = f"by {generator()}, {CONNECTIONS} connections, {scale.rounds} rounds of {scale.seconds:g} s in slices of {SLICE:g} s"
     done: list[str] = []
     report = Report(rows=rows, about={})
     for name in names:

@@ -21,7 +21,7 @@ from bench.load import ask, load
 from bench.peers.gateways import ACTIONS, DATA, apollo, stream_proxy, stub
 from bench.peers.install import Missing
 from bench.reads import SPELLINGS, Spelling, workloads
-from bench.rounds import Measure, Result, in_turn, ratio
+from bench.rounds import SLICE, Measure, Result, in_turn, ratio, sliced
 from bench.servers import ours, resident_megabytes
 
 OURS: Final = "ours"
@@ -89,7 +89,7 @@ async def gateways(
 
         def measure(url: str, bodies: Sequence[bytes]) -> Measure:
             async def once() -> float:
-                return (await load(url, bodies, seconds=seconds)).rate
+                return (await load(url, bodies, seconds=SLICE)).rate
 
             return once
 
@@ -100,7 +100,7 @@ async def gateways(
                 answers = {each: json.loads(await ask(url, bodies[0]))["data"] for each, url in urls.items()}
                 assert all(answer == answers[STUB] for answer in answers.values()), f"the answers to {name} differ"
                 contenders = {each: measure(url, bodies) for each, url in urls.items()}
-                results[name, spelling] = await in_turn(contenders, rounds)
+                results[name, spelling] = await in_turn(contenders, rounds, slices=sliced(seconds))
         return Gateways(
             results=results,
             megabytes={name: resident_megabytes(process) for name, (_, process) in servers.items()},

@@ -20,7 +20,7 @@ import asyncpg
 from bench.dataset import Size, grow, make, postgres
 from bench.load import load
 from bench.reads import workloads
-from bench.rounds import Measure, Result, in_turn, ratio
+from bench.rounds import SLICE, Measure, Result, in_turn, ratio, sliced
 from bench.servers import ours
 from bench.writes import AT_WORK, writes
 from server_core.db.dsn import plain_dsn
@@ -85,17 +85,20 @@ async def growth(*, flow_runs: int, times: int, seconds: float, rounds: int) -> 
             questions = {each: found.bodies("variables") for each, found in workloads(size).items()}
             questions |= {each: writes()[write].bodies() for each, write in _WRITES.items()}
             for question, bodies in questions.items():
-                contenders.setdefault(question, {})[name] = _measure(url, bodies, seconds)
+                contenders.setdefault(question, {})[name] = _measure(url, bodies)
         for measures in contenders.values():  # what was never read comes from the disk
             for measure in measures.values():
                 await measure()
-        results = {question: await in_turn(measures, rounds) for question, measures in contenders.items()}
+        results = {
+            question: await in_turn(measures, rounds, slices=sliced(seconds))
+            for question, measures in contenders.items()
+        }
     return Growth(few=sizes[FEW].flow_runs, many=sizes[MANY].flow_runs, results=results)
 
 
-def _measure(url: str, bodies: Sequence[bytes], seconds: float) -> Measure:
+def _measure(url: str, bodies: Sequence[bytes]) -> Measure:
     async def rate() -> float:
-        return (await load(url, bodies, seconds=seconds, headers=_HEADERS)).rate
+        return (await load(url, bodies, seconds=SLICE, headers=_HEADERS)).rate
 
     return rate
 

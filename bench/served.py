@@ -19,7 +19,7 @@ from bench.load import ask, generator, load
 from bench.peers.install import Missing
 from bench.peers.postgraphile import postgraphile, questions
 from bench.reads import SPELLINGS, Workload, workloads
-from bench.rounds import Measure, Result, in_turn, ratio
+from bench.rounds import SLICE, Measure, Result, in_turn, ratio, sliced
 from bench.servers import asgi, ours, together
 from bench.statements import available, contenders, generated, ideal
 
@@ -86,8 +86,8 @@ async def served(*, size: Size, seconds: float, rounds: int, only: Sequence[str]
         if available():
             statements = await generated(dsn, list(asked.values()))
             for (name, workload), statement in zip(asked.items(), statements, strict=True):
-                pair = contenders(dsn, statement, ideal(workload), seconds=seconds)
-                found.statements[name] = await in_turn(pair, rounds)
+                pair = contenders(dsn, statement, ideal(workload), seconds=SLICE)
+                found.statements[name] = await in_turn(pair, rounds, slices=sliced(seconds))
         else:
             found.missing["generated SQL"] = "pgbench is not installed"
         baseline = asgi("bench.raw:app", environment={"BENCH_DSN": dsn})
@@ -109,14 +109,14 @@ async def served(*, size: Size, seconds: float, rounds: int, only: Sequence[str]
             for url, bodies in requests.values():
                 await ask(url, bodies[0])
             await asyncio.gather(*(load(url, bodies, seconds=_WARM) for url, bodies in requests.values()))
-            measures = {each: _measure(url, bodies, seconds) for each, (url, bodies) in requests.items()}
-            found.results[name] = await in_turn(measures, rounds)
+            measures = {each: _measure(url, bodies) for each, (url, bodies) in requests.items()}
+            found.results[name] = await in_turn(measures, rounds, slices=sliced(seconds))
     return found
 
 
-def _measure(url: str, bodies: Sequence[bytes], seconds: float) -> Measure:
+def _measure(url: str, bodies: Sequence[bytes]) -> Measure:
     async def rate() -> float:
-        return (await load(url, bodies, seconds=seconds)).rate
+        return (await load(url, bodies, seconds=SLICE)).rate
 
     return rate
 

@@ -19,7 +19,7 @@ import asyncpg
 
 from bench.dataset import SMALL, TASKS_PER_FLOW, TENANT, ident, make, postgres
 from bench.load import FRESH, ask, generator, load
-from bench.rounds import Measure, Result, in_turn, ratio
+from bench.rounds import SLICE, Measure, Result, in_turn, ratio, sliced
 from bench.servers import asgi, ours, together
 
 TARGET: Final = 0.6
@@ -124,8 +124,8 @@ async def measured(seconds: float, rounds: int, only: Sequence[str] = ()) -> dic
                 (WHOLE, whole, write.bodies()),
             ):
                 await _look(url, bodies)
-                contenders[contender] = _measure(url, bodies, seconds)
-            found[name] = await in_turn(contenders, rounds)
+                contenders[contender] = _measure(url, bodies)
+            found[name] = await in_turn(contenders, rounds, slices=sliced(seconds))
             print(row(name, found[name]), flush=True)
     return found
 
@@ -137,9 +137,9 @@ def row(name: str, results: dict[str, Result]) -> str:
     return f"{name:<22}{rates}{ratios}"
 
 
-def _measure(url: str, bodies: Sequence[bytes], seconds: float) -> Measure:
+def _measure(url: str, bodies: Sequence[bytes]) -> Measure:
     async def rate() -> float:
-        return (await load(url, bodies, seconds=seconds, headers=_HEADERS)).rate
+        return (await load(url, bodies, seconds=SLICE, headers=_HEADERS)).rate
 
     return rate
 
