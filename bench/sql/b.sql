@@ -7,9 +7,12 @@ SELECT coalesce(json_agg(r), '[]') FROM (
             ('{"aggregate": {"count": ' || counts.pending || '}}')::json AS pending,
             ('{"aggregate": {"count": ' || counts.scheduled || '}}')::json AS scheduled
         FROM (
-            SELECT * FROM flow_run
-            WHERE tenant_id = $1::uuid AND scheduled_start_time < $2::timestamptz
-            ORDER BY scheduled_start_time DESC LIMIT $3::int
+            SELECT * FROM (
+                SELECT * FROM flow_run
+                WHERE tenant_id = $1::uuid AND scheduled_start_time < $2::timestamptz
+                ORDER BY scheduled_start_time DESC LIMIT 64
+            ) AS newest
+            LIMIT $3::int
         ) AS run
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE state = 'Success') AS success,

@@ -29,16 +29,46 @@ _JSON_OF_NAMES: Final = re.compile(r'[{}":,A-Za-z0-9_]*')
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A number that stands in the text, no smaller than some parameters together: Postgres can plan with it."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A fragment as it is sent.
+
+    Attributes:
+        pieces: the text, with `$1`, `$2` …, around the ceilings.
+        ceilings: which parameters each of them covers, counted from 0.
+        sources: where the parameters come from.
+    """
+
+    pieces: tuple[str, ...]
+    ceilings: tuple[tuple[int, ...], ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def text(self) -> str:
+        """The text without ceilings."""
+        return _NO_CEILING.join(self.pieces)
+
+
+_NO_CEILING: Final = "NULL"
+
+
+@dataclass(frozen=True, slots=True)
 class Fragment:
     """A piece of SQL: texts and values in turn."""
 
-    parts: tuple[str | Value, ...] = ()
+    parts: tuple[str | Value | Ceiling, ...] = ()
 
     def __add__(self, other: "Fragment") -> "Fragment":
         return Fragment(self.parts + other.parts)
 
-    def render(self, *, joined: bool = False) -> tuple[str, tuple[Source, ...]]:
-        """Return the text with `$1`, `$2` … and the source of each.
+    def render(self, *, joined: bool = False) -> Rendered:
+        """Return the text and the source of each parameter.
 
         A variable used twice is one parameter, and so is a literal that the statement needs in two places.
 
@@ -47,20 +77,28 @@ class Fragment:
         """
         sources: list[Source] = []
         numbers: dict[tuple[Source | int, bool, bool], int] = {}
-        texts: list[str] = []
-        for part in self.parts:
-            if isinstance(part, str):
-                texts.append(part)
-                continue
-            one_text = joined and _may_be_joined(part)
-            key = (part.source if _shared(part.source) else id(part.source), part.many, one_text)
+
+        def number_of(value: Value, *, one_text: bool) -> int:
+            key = (value.source if _shared(value.source) else id(value.source), value.many, one_text)
             number = numbers.get(key)
             if number is None:
-                sources.append(Joined(items=part.source) if one_text else part.source)
+                sources.append(Joined(items=value.source) if one_text else value.source)
                 number = len(sources)
                 numbers[key] = number
-            texts.append(_cast(number, part, one_text=one_text))
-        return "".join(texts), tuple(sources)
+            return number
+
+        pieces: list[list[str]] = [[]]
+        ceilings: list[tuple[int, ...]] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                pieces[-1].append(part)
+            elif isinstance(part, Value):
+                one_text = joined and _may_be_joined(part)
+                pieces[-1].append(_cast(number_of(part, one_text=one_text), part, one_text=one_text))
+            else:
+                ceilings.append(tuple(number_of(each, one_text=False) - 1 for each in part.values))
+                pieces.append([])
+        return Rendered(pieces=tuple(map("".join, pieces)), ceilings=tuple(ceilings), sources=tuple(sources))
 
 
 EMPTY: Final = Fragment()
@@ -68,7 +106,7 @@ EMPTY: Final = Fragment()
 
 def sql(template: LiteralString, **holes: Fragment) -> Fragment:
     """Fill a template: `{name}` stands for the fragment given under that name."""
-    parts: list[str | Value] = []
+    parts: list[str | Value | Ceiling] = []
     for text, hole in _template(template):
         if text:
             parts.append(text)
@@ -79,7 +117,7 @@ def sql(template: LiteralString, **holes: Fragment) -> Fragment:
 
 def join(separator: LiteralString, fragments: Iterable[Fragment]) -> Fragment:
     """Return the fragments with the separator between them."""
-    parts: list[str | Value] = []
+    parts: list[str | Value | Ceiling] = []
     for number, fragment in enumerate(fragments):
         if number:
             parts.append(separator)
@@ -119,6 +157,11 @@ def word_json(text: str) -> Fragment:
 def value(given: Value) -> Fragment:
     """Return a parameter."""
     return Fragment((given,))
+
+
+def ceiling(*given: Value) -> Fragment:
+    """Return a number that is no smaller than these parameters together; they are whole and not negative."""
+    return Fragment((Ceiling(given),))
 
 
 def cast(expression: Fragment, type: PgType) -> Fragment:

@@ -21,7 +21,7 @@ from services.data.plan.tree import (
 from services.data.plan.values import Value
 from services.data.sql.aliases import Aliases
 from services.data.sql.conditions import where_sql
-from services.data.sql.fragment import EMPTY, Fragment, cast, column, identifier, join, qualified, sql, value
+from services.data.sql.fragment import EMPTY, Fragment, cast, ceiling, column, identifier, join, qualified, sql, value
 
 WRITTEN: Final = "w"
 """The WITH that holds what the statement writes."""
@@ -53,18 +53,36 @@ def windowed(rows: Rows) -> bool:
 
 
 def select_sql(columns: Fragment, rows: Rows, alias: str, outer: str, aliases: Aliases) -> Fragment:
-    """Return a SELECT of columns from the rows; `alias` stands for one of them, `outer` for the row they belong to."""
+    """Return a SELECT of columns from the rows; `alias` stands for one of them, `outer` for the row they belong to.
+
+    A limit that is a parameter tells Postgres nothing: it expects a tenth of all rows, finds that too dear to plan for
+    once and all, and plans each request anew, which takes as long as running it. So the rows are limited twice: by a
+    number that stands in the text, a power of two, and among these by what the request says.
+    """
+    every = _unlimited_sql(columns, rows, alias, outer, aliases)
+    offset = sql(" OFFSET {count}", count=value(rows.offset)) if rows.offset else EMPTY
+    if rows.limit is None:
+        return every + offset
+    return sql(
+        "SELECT * FROM ({every} LIMIT {ceiling}) AS {alias} LIMIT {limit}{offset}",
+        every=every,
+        ceiling=ceiling(rows.limit, rows.offset) if rows.offset else ceiling(rows.limit),
+        alias=identifier(alias),
+        limit=value(rows.limit),
+        offset=offset,
+    )
+
+
+def _unlimited_sql(columns: Fragment, rows: Rows, alias: str, outer: str, aliases: Aliases) -> Fragment:
     where = where_sql(rows.join, rows.where, outer=outer, inner=alias, aliases=aliases)
     return sql(
-        "SELECT {distinct}{columns} FROM {source} AS {alias}{where}{order}{limit}{offset}",
+        "SELECT {distinct}{columns} FROM {source} AS {alias}{where}{order}",
         distinct=_distinct(rows, alias),
         columns=columns,
         source=_source(rows.source),
         alias=identifier(alias),
         where=sql(" WHERE {where}", where=where) if where else EMPTY,
         order=_order_by(rows.order, alias, aliases),
-        limit=sql(" LIMIT {count}", count=value(rows.limit)) if rows.limit else EMPTY,
-        offset=sql(" OFFSET {count}", count=value(rows.offset)) if rows.offset else EMPTY,
     )
 
 

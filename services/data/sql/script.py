@@ -138,8 +138,8 @@ def compile_changes(changes: Sequence[Change]) -> Script:
 def _field(change: Change) -> ScriptField:
     read: Command | None = None
     if change.reads:
-        text, parameters = reads_sql(change.reads).render()
-        read = Command(text=text, parameters=parameters)
+        rendered = reads_sql(change.reads).render()
+        read = Command(text=rendered.text, parameters=rendered.sources)
     return ScriptField(
         alias=change.alias,
         path=change.path,
@@ -150,10 +150,10 @@ def _field(change: Change) -> ScriptField:
 
 
 def _write(step: Step) -> WriteCommand:
-    text, parameters = step_sql(step).render()
+    rendered = step_sql(step).render()
     return WriteCommand(
-        text=text,
-        parameters=parameters,
+        text=rendered.text,
+        parameters=rendered.sources,
         name=step_name(step.number),
         columns=len(step.columns) + step.image,
         kept=step.kept,

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from services.data.plan.tree import ListQuery, Plan, Root
-from services.data.plan.values import Getter, Joined, NotJoined, Resolved, Source, getter
+from services.data.plan.values import Getter, Joined, NotJoined, Resolved, getter
 from services.data.sql.aliases import Aliases
-from services.data.sql.fragment import EMPTY, Fragment, join, sql
+from services.data.sql.fragment import EMPTY, Fragment, Rendered, join, sql
 from services.data.sql.queries import objects_sql, query_sql
 from services.data.sql.scans import shared_scans
+
+_TEXTS: Final = 50
+"""Most texts that a statement keeps; few have more than one limit, and clients ask for pages of few sizes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,22 +20,27 @@ class Statement:
     """One SQL statement for one operation.
 
     Attributes:
-        text: SQL; the same for every operation of the same shape. Lists travel as one text where they may.
-        parameters: where `$1`, `$2` … come from.
+        rendered: SQL and where its parameters come from, the same for every operation of the same shape; its ceilings
+            are powers of two. Lists travel as one text where they may.
         aliases: the response keys of the roots; the result is one row with a column for each, in this order.
         many: the result is a row with one column for each object of the only root's list.
         arrays: the same statement with lists as arrays, for requests whose lists cannot be joined; None if none has to.
     """
 
-    text: str
-    parameters: tuple[Source, ...]
+    rendered: Rendered
     aliases: tuple[str, ...]
     many: bool = False
     arrays: "Statement | None" = None
     _getters: tuple[Getter, ...] = field(init=False, repr=False, compare=False)
+    _text: str = field(init=False, repr=False, compare=False)
+    """The text, if it has no ceilings."""
+    _texts: dict[tuple[int, ...], str] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """Otherwise by the exponents of its ceilings: the driver knows a statement again by its text, most quickly if that
+    is the same object."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_getters", tuple(getter(source) for source in self.parameters))
+        object.__setattr__(self, "_getters", tuple(getter(source) for source in self.rendered.sources))
+        object.__setattr__(self, "_text", self.rendered.text)
 
     def bind(self, values: Mapping[str, Any]) -> tuple[str, list[Resolved]]:
         """Return the SQL for a request with these values, and its parameters; see values.resolve.
@@ -41,11 +49,32 @@ class Statement:
             ValidationFailed: a value that only the request shows to be wrong: a negative limit, a malformed path.
         """
         try:
-            return self.text, [get(values) for get in self._getters]
+            parameters = [get(values) for get in self._getters]
         except NotJoined:
             if self.arrays is None:
                 raise
             return self.arrays.bind(values)
+        return (self._limited(parameters) if self.rendered.ceilings else self._text), parameters
+
+    def _limited(self, parameters: Sequence[Resolved]) -> str:
+        """Return the text with ceilings that fit these parameters."""
+        exponents = tuple([_exponent(covered, parameters) for covered in self.rendered.ceilings])
+        text = self._texts.get(exponents)
+        if text is None:
+            first, *rest = self.rendered.pieces
+            text = first + "".join(f"{2**exponent}{piece}" for exponent, piece in zip(exponents, rest, strict=True))
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            self._texts[exponents] = text
+        return text
+
+
+def _exponent(covered: Sequence[int], parameters: Sequence[Resolved]) -> int:
+    """Return the exponent of the least power of two that is no smaller than some parameters together."""
+    total = 0
+    for number in covered:
+        total += int(parameters[number])  # type: ignore[arg-type]  # RowCount is a number, or refused
+    return (total - 1).bit_length()
 
 
 def compile_plan(plan: Plan) -> Statement:
@@ -60,12 +89,11 @@ def compile_plan(plan: Plan) -> Statement:
         case roots:
             fragment = _row_of(roots, aliases)
     names = tuple(root.alias for root in plan.roots)
-    text, parameters = fragment.render(joined=True)
+    rendered = fragment.render(joined=True)
     arrays = None
-    if any(isinstance(source, Joined) for source in parameters):
-        with_arrays, sources = fragment.render()
-        arrays = Statement(text=with_arrays, parameters=sources, aliases=names, many=many)
-    return Statement(text=text, parameters=parameters, aliases=names, many=many, arrays=arrays)
+    if any(isinstance(source, Joined) for source in rendered.sources):
+        arrays = Statement(rendered=fragment.render(), aliases=names, many=many)
+    return Statement(rendered=rendered, aliases=names, many=many, arrays=arrays)
 
 
 def _row_of(roots: Sequence[Root], aliases: Aliases) -> Fragment:

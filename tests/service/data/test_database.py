@@ -90,6 +90,24 @@ async def test_hostile_text_is_only_text(private: tuple[str, DataService]) -> No
     }
 
 
+async def test_lists_with_a_limit_are_planned_once_and_for_all(private: tuple[str, DataService]) -> None:
+    """Else Postgres plans every request anew, which for a page of runs takes as long as running it."""
+    dsn, service = private
+    async with connected(dsn) as connection:
+        if connection.get_server_version().major < 14:
+            pytest.skip("this Postgres does not tell how often it planned")
+        await connection.execute(
+            "INSERT INTO tenant (name, slug) SELECT 'n', n FROM generate_series(1, 5000) n; ANALYZE tenant"
+        )
+    query = "query ($n: Int!, $m: Int) { tenant(order_by: {id: asc}, limit: $n, offset: $m) { id } }"
+    for number in range(10):
+        assert len((await ask(service, query, n=40 + number, m=number))["tenant"]) == 40 + number
+    plans = await service.postgres.run(
+        "SELECT custom_plans <= 5 FROM pg_prepared_statements WHERE statement LIKE 'SELECT coalesce(json_agg%'"
+    )
+    assert [row[0] for row in plans] == [True]
+
+
 @pytest.mark.parametrize("alias", ["r", "s", "t1", "a1", "select", "SELECT", "row_to_json", "id", "n" * 63])
 async def test_no_alias_meets_the_names_in_the_statement(service: DataService, alias: str) -> None:
     query = f"""{{

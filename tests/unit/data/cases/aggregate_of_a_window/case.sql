@@ -5,9 +5,13 @@ SELECT (
     FROM (
       SELECT count(*) AS "a1"
       FROM (
-        SELECT "t1".*
-        FROM "public"."flow_run" AS "t1"
-        ORDER BY "t1"."created" DESC
+        SELECT *
+        FROM (
+          SELECT "t1".*
+          FROM "public"."flow_run" AS "t1"
+          ORDER BY "t1"."created" DESC
+          LIMIT 16
+        ) AS "t1"
         LIMIT ($1::text)::int4
         OFFSET ($2::text)::int4
       ) AS "t1"

@@ -1,9 +1,13 @@
 SELECT (
   SELECT coalesce(json_agg(r.*), '[]')
   FROM (
-    SELECT DISTINCT ON ("t1"."name", "t1"."version") "t1"."id" AS "id"
-    FROM "public"."flow" AS "t1"
-    ORDER BY "t1"."version" DESC, "t1"."name", "t1"."created"
+    SELECT *
+    FROM (
+      SELECT DISTINCT ON ("t1"."name", "t1"."version") "t1"."id" AS "id"
+      FROM "public"."flow" AS "t1"
+      ORDER BY "t1"."version" DESC, "t1"."name", "t1"."created"
+      LIMIT 16
+    ) AS "t1"
     LIMIT ($1::text)::int4
     OFFSET ($2::text)::int4
   ) r

@@ -13,27 +13,39 @@ FROM (
         ) r
       ) AS "states"
       FROM (
-        SELECT "t2".*
-        FROM "public"."flow_run" AS "t2"
-        WHERE "t2"."flow_id" = "t1"."id" AND "t2"."state" = $1::text
-        ORDER BY "t2"."created" DESC
+        SELECT *
+        FROM (
+          SELECT "t2".*
+          FROM "public"."flow_run" AS "t2"
+          WHERE "t2"."flow_id" = "t1"."id" AND "t2"."state" = $1::text
+          ORDER BY "t2"."created" DESC
+          LIMIT 4
+        ) AS "t2"
         LIMIT ($2::text)::int4
       ) AS "t2"
     ) r
   ) AS "newest", (
     SELECT coalesce(json_agg(r.*), '[]')
     FROM (
-      SELECT "t4"."name" AS "name"
-      FROM "public"."flow_run" AS "t4"
-      WHERE "t4"."flow_id" = "t1"."id"
-      ORDER BY "t4"."created"
+      SELECT *
+      FROM (
+        SELECT "t4"."name" AS "name"
+        FROM "public"."flow_run" AS "t4"
+        WHERE "t4"."flow_id" = "t1"."id"
+        ORDER BY "t4"."created"
+        LIMIT 4
+      ) AS "t4"
       LIMIT ($3::text)::int4
       OFFSET ($4::text)::int4
     ) r
   ) AS "oldest"
   FROM (
-    SELECT "t1".*
-    FROM "public"."flow" AS "t1"
+    SELECT *
+    FROM (
+      SELECT "t1".*
+      FROM "public"."flow" AS "t1"
+      LIMIT 4
+    ) AS "t1"
     LIMIT ($5::text)::int4
   ) AS "t1"
 ) r
