@@ -25,7 +25,6 @@ from graphql import (
     OperationType,
     SelectionSetNode,
     execute_sync,
-    parse,
     type_from_ast,
 )
 from graphql.execution import get_variable_values
@@ -33,6 +32,7 @@ from graphql.execution import get_variable_values
 from server_core.documents.cache import BoundedCache, Doorkeeper
 from server_core.documents.check import problems
 from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
+from server_core.documents.reading import read
 from server_core.documents.slots import Slots, learn
 from server_core.shape import Shape, cut
 from server_core.wire import GraphQLRequest
@@ -270,7 +270,7 @@ class Requests:
         """Parse and validate a document, and learn which of its literals it may share with others."""
         self._limits.check_text(text)
         try:
-            node = parse(text, max_lexical_tokens=self._limits.tokens)
+            node = read(text, tokens=self._limits.tokens)
         except GraphQLError as error:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
         definitions = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]

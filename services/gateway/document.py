@@ -19,7 +19,6 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
-    parse,
     visit,
 )
 
@@ -27,6 +26,7 @@ from server_core.documents.cache import BoundedCache, Doorkeeper
 from server_core.documents.check import problems
 from server_core.documents.limits import excess
 from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
+from server_core.documents.reading import read
 from server_core.documents.slots import Slots, learn
 from server_core.shape import Mark, Shape, cut
 from services.gateway.fitting import Fitting
@@ -221,7 +221,7 @@ class Documents:
 
     def separate(self, text: str, operation_name: str | None, step: Step) -> tuple[Step, ...]:
         """Divide a step of a planned document further: one step per key of the answer."""
-        document = parse(text)
+        document = read(text)
         operation, fragments = _selected(document, operation_name), _fragments(document)
         return tuple(narrow(operation, fragments, [each]) for each in step.fields)
 
@@ -292,7 +292,7 @@ class Documents:
 
     def _valid(self, text: str) -> DocumentNode:
         try:
-            document = parse(text, max_lexical_tokens=self.token_limit, max_comments=self.token_limit)
+            document = read(text, tokens=self.token_limit, comments=self.token_limit)
         except GraphQLError as error:
             raise Refusal.of([error], PARSE_FAILED) from error
         complaint = excess(document, aliases=self.alias_limit)

@@ -12,12 +12,13 @@ different documents: the same text with variables, or the same shape with other 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, parse, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, validate
 from graphql.validation import ValuesOfCorrectTypeRule
 
 from server_core.documents.cache import BoundedCache
 from server_core.documents.check import MOST_PROBLEMS, problems
 from server_core.documents.memory import ShapeMemory, Stats
+from server_core.documents.reading import read
 from server_core.documents.slots import learn
 from server_core.shape import Shape, cut
 from services.graphql.compiled.operation import Plan, compile_operation
@@ -119,7 +120,7 @@ class Documents:
             self.stats.hits += 1
             return known.document
         try:
-            document = parse(text)
+            document = read(text)
         except GraphQLSyntaxError as error:
             raise DocumentRejected([error], "GRAPHQL_PARSE_FAILED") from None
         shape = cut(text) if self._remember else None
