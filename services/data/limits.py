@@ -69,17 +69,11 @@ class Limits:
             if not isinstance(node, OperationDefinitionNode):
                 continue
             name = node.name.value if node.name else ""
-            size = measure.of(node.selection_set)
-            if size.levels - 1 > self.depth:
+            levels, nodes = measure.of(node.selection_set)
+            if levels - 1 > self.depth:
                 raise ValidationFailed(f"'{name}' exceeds maximum operation depth of {self.depth}")
-            if size.nodes > self.nodes:
+            if nodes > self.nodes:
                 raise ValidationFailed(f"'{name}' exceeds maximum number of fields of {self.nodes}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Size:
-    levels: int = 0
-    nodes: int = 0
 
 
 class _Measure:
@@ -87,27 +81,34 @@ class _Measure:
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
-        self._sizes: dict[str, _Size] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
 
-    def of(self, selections: SelectionSet | None) -> _Size:
+    def of(self, selections: SelectionSet) -> tuple[int, int]:
+        """Return how many levels of fields there are, and how many fields."""
         levels = nodes = 0
-        for selection in selections.selections if selections else ():
-            match selection:
-                case FieldNode(name=name) if name.value in _INTROSPECTION:
-                    size = _Size(levels=1, nodes=1 + self.of(selection.selection_set).nodes)
-                case FieldNode():
-                    below = self.of(selection.selection_set)
-                    size = _Size(levels=1 + below.levels, nodes=1 + below.nodes)
-                case FragmentSpreadNode(name=name):
-                    size = self._fragment(name.value)
-                case _:
-                    size = self.of(selection.selection_set)  # type: ignore[attr-defined]
-            levels, nodes = max(levels, size.levels), nodes + size.nodes
-        return _Size(levels=levels, nodes=nodes)
+        for selection in selections.selections:
+            if isinstance(selection, FieldNode):
+                nodes += 1
+                below = 0
+                if selection.selection_set is not None:
+                    below, inner = self.of(selection.selection_set)
+                    nodes += inner
+                    if selection.name.value in _INTROSPECTION:
+                        below = 0
+                if below >= levels:
+                    levels = below + 1
+                continue
+            if isinstance(selection, FragmentSpreadNode):
+                below, inner = self._fragment(selection.name.value)
+            else:
+                below, inner = self.of(selection.selection_set)  # type: ignore[attr-defined]
+            levels, nodes = max(levels, below), nodes + inner
+        return levels, nodes
 
-    def _fragment(self, name: str) -> _Size:
+    def _fragment(self, name: str) -> tuple[int, int]:
         if name not in self._sizes:
-            self._sizes[name] = _Size()
+            self._sizes[name] = 0, 0
             fragment = self._fragments.get(name)
-            self._sizes[name] = self.of(fragment.selection_set) if fragment else _Size()
+            if fragment is not None:
+                self._sizes[name] = self.of(fragment.selection_set)
         return self._sizes[name]

@@ -30,7 +30,7 @@ from graphql import (
 from graphql.execution import get_variable_values
 
 from server_core.documents.cache import BoundedCache, Doorkeeper
-from server_core.documents.check import problems
+from server_core.documents.check import judged
 from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
 from server_core.documents.reading import read
 from server_core.documents.slots import Slots, learn
@@ -278,12 +278,12 @@ class Requests:
             if self._schema.graphql.get_root_type(definition.operation) is None:
                 raise ValidationFailed(f"no {definition.operation.value}s exist")
         self._limits.check_selections(node)
-        errors = problems(self._schema.graphql, node, most=1)
-        if errors:
-            raise rejection(errors[0], node)
+        verdict = judged(self._schema.graphql, node, most=1)
+        if verdict.problems:
+            raise rejection(verdict.problems[0], node)
         slots = None
         if shape is not None and all(item.operation is not OperationType.MUTATION for item in definitions):
-            slots = learn(self._schema.graphql, node, shape)
+            slots = learn(self._schema.graphql, node, shape, verdict.compared)
         fragments = {item.name.value: item for item in node.definitions if isinstance(item, FragmentDefinitionNode)}
         operations: dict[str | None, _Operation] = {
             item.name.value if item.name else "": self._operation(_Source(node=item, fragments=fragments, slots=slots))

@@ -23,7 +23,7 @@ from graphql import (
 )
 
 from server_core.documents.cache import BoundedCache, Doorkeeper
-from server_core.documents.check import problems
+from server_core.documents.check import judged
 from server_core.documents.limits import excess
 from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
 from server_core.documents.reading import read
@@ -248,12 +248,12 @@ class Documents:
             self.stats.unfit += 1
         else:
             self.stats.misses += 1
-        document = self._valid(text)
+        document, compared = self._valid(text)
         operation = _selected(document, operation_name)
         if opened_size(operation, _fragments(document)) > OPENED_LIMIT:
             problem = GraphQLError("The fragments of the operation open to too many fields.", operation)
             raise Refusal.of([problem], VALIDATION_FAILED)
-        slots = learn(self.stitched.schema, document, shape) if shape is not None and shape.literals else None
+        slots = learn(self.stitched.schema, document, shape, compared) if shape is not None and shape.literals else None
         if shape is None or slots is None:
             plan = Plan(self._outline(document, operation_name, text, None, None), text, None)
             if self.remember:
@@ -290,7 +290,8 @@ class Documents:
             declarations=marks(variables, text, shape) if shape is not None else (),
         )
 
-    def _valid(self, text: str) -> DocumentNode:
+    def _valid(self, text: str) -> tuple[DocumentNode, Sequence[FieldNode]]:
+        """Return the document, and the fields whose arguments were compared with those of others."""
         try:
             document = read(text, tokens=self.token_limit, comments=self.token_limit)
         except GraphQLError as error:
@@ -298,12 +299,11 @@ class Documents:
         complaint = excess(document, aliases=self.alias_limit)
         if complaint is not None:
             raise Refusal.of([GraphQLError(complaint)], VALIDATION_FAILED)
-        found = problems(self.stitched.schema, document, introspection=self.introspection) or exceeding(
-            document, self.depth_limit
-        )
+        verdict = judged(self.stitched.schema, document, introspection=self.introspection)
+        found = verdict.problems or exceeding(document, self.depth_limit)
         if found:
             raise Refusal.of(found, VALIDATION_FAILED)
-        return document
+        return document, verdict.compared
 
 
 def _weight(text: str, shape: Shape) -> int:

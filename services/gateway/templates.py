@@ -18,7 +18,7 @@ from services.gateway.variables import Variable
 
 Placed = TypeVar("Placed", RootField, Variable)
 
-_LINE_END: Final = re.compile(r"\r\n|[\n\r]")
+_LINE_END: Final = re.compile(r"\r\n?|\n")
 _HOLE: Final = re.compile("\0([0-9]+)\0")
 
 
@@ -60,7 +60,9 @@ class Places:
     """Where things stand in a text, as line and column, both counted from 1."""
 
     def __init__(self, text: str) -> None:
-        self._starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+        self._starts = [0]
+        if "\n" in text or "\r" in text:
+            self._starts += [end.end() for end in _LINE_END.finditer(text)]
 
     def offset(self, line: int, column: int) -> int:
         """Return the number of characters before a place."""

@@ -12,11 +12,11 @@ different documents: the same text with variables, or the same shape with other 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, validate
+from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, validate
 from graphql.validation import ValuesOfCorrectTypeRule
 
 from server_core.documents.cache import BoundedCache
-from server_core.documents.check import MOST_PROBLEMS, problems
+from server_core.documents.check import MOST_PROBLEMS, judged
 from server_core.documents.memory import ShapeMemory, Stats
 from server_core.documents.reading import read
 from server_core.documents.slots import learn
@@ -132,13 +132,14 @@ class Documents:
             self.stats.unfit += 1
         else:
             self.stats.misses += 1
-        _refuse(problems(self._schema, document))
+        verdict = judged(self._schema, document)
+        _refuse(verdict.problems)
         if shape is not None:
-            self._keep(text, document, shape)
+            self._keep(text, document, shape, verdict.compared)
         return document
 
-    def _keep(self, text: str, document: DocumentNode, shape: Shape) -> None:
-        slots = learn(self._schema, document, shape) if shape.literals else None
+    def _keep(self, text: str, document: DocumentNode, shape: Shape, compared: Sequence[FieldNode]) -> None:
+        slots = learn(self._schema, document, shape, compared) if shape.literals else None
         if shape.literals and slots is None:
             return
         plan = compile_operation(self._schema, document, slots)

@@ -1,10 +1,11 @@
 """A parsed document → what is wrong with it, in bounded time and bounded number. Called by whoever plans documents."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
@@ -28,10 +29,22 @@ _EXPLAINED: Final = 200
 """graphql-core explains conflicts of fields best, but in time that grows with the square of their number."""
 
 
-def problems(
+class Verdict(NamedTuple):
+    """What was found.
+
+    Attributes:
+        problems: what is wrong with the document; nothing if it is valid.
+        compared: of a valid one, the fields whose arguments were compared with those of others.
+    """
+
+    problems: list[GraphQLError]
+    compared: Sequence[FieldNode] = ()
+
+
+def judged(
     schema: GraphQLSchema, document: DocumentNode, *, most: int = MOST_PROBLEMS, introspection: bool = True
-) -> list[GraphQLError]:
-    """Return what is wrong with a document; nothing if it is valid.
+) -> Verdict:
+    """Return what is wrong with a document, and what was looked at to know it.
 
     Args:
         most: most complaints; where there are more, one about that is added.
@@ -42,7 +55,7 @@ def problems(
         rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
         found += validate(schema, document, rules, max_errors=most)
         if len(found) > most or _spread_each_other(document):
-            return found
+            return Verdict(found)
     overlapping = overlaps(schema, document)
     if overlapping.exhausted:
         found.append(GraphQLError("The document selects too many fields once its fragments are opened."))
@@ -52,7 +65,7 @@ def problems(
         found += overlapping.conflicts
     if len(found) > most:
         found[most:] = [GraphQLError("Too many validation errors, error limit reached. Validation aborted.")]
-    return found
+    return Verdict(found, overlapping.compared)
 
 
 def _spread_each_other(document: DocumentNode) -> bool:

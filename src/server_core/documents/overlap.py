@@ -119,10 +119,12 @@ class _Walk:
 
     def _below(self, scope: _Scope) -> Iterator[_Scope]:
         """Compare the fields of a scope; yield the scopes that they open."""
-        for key, fields in self._met(scope.selections).items():
-            if len(fields) == 1:
-                yield from _opened(fields, scope.shapes, scope.names)
+        for key, nodes in self._met(scope.selections).items():
+            if len(nodes) == 1:  # as most do, and most of these select nothing
+                if nodes[0][1].selection_set is not None:
+                    yield from _opened([self._field(*nodes[0])], scope.shapes, scope.names)
                 continue
+            fields = [self._field(parent, node) for parent, node in nodes]
             together = _applicable(fields) if scope.names else []
             if scope.shapes:
                 self._compare_shapes(key, fields)
@@ -136,9 +138,11 @@ class _Walk:
             for some in together:
                 yield from _opened(some, False, True)
 
-    def _met(self, selections: list[tuple[GraphQLNamedType | None, SelectionSetNode]]) -> dict[str, list[Met]]:
-        """Return the fields of an object by response key, each fragment opened once."""
-        found: dict[str, list[Met]] = {}
+    def _met(
+        self, selections: list[tuple[GraphQLNamedType | None, SelectionSetNode]]
+    ) -> dict[str, list[tuple[GraphQLNamedType | None, FieldNode]]]:
+        """Return the fields of an object, and what they are selected on, by response key; fragments are opened once."""
+        found: dict[str, list[tuple[GraphQLNamedType | None, FieldNode]]] = {}
         spread: set[str] = set()
         pending = selections[::-1]
         while pending:
@@ -148,7 +152,10 @@ class _Walk:
                 if isinstance(selection, FieldNode):
                     self._fields += 1
                     key = (selection.alias or selection.name).value
-                    found.setdefault(key, []).append(Met(parent, selection, self._type(parent, selection)))
+                    if key in found:
+                        found[key].append((parent, selection))
+                    else:
+                        found[key] = [(parent, selection)]
                 elif isinstance(selection, InlineFragmentNode):
                     on = selection.type_condition
                     inner.append((self._schema.get_type(on.name.value) if on else parent, selection.selection_set))
@@ -166,11 +173,12 @@ class _Walk:
             pending += reversed(inner)
         return found
 
-    def _type(self, parent: GraphQLNamedType | None, node: FieldNode) -> GraphQLOutputType | None:
+    def _field(self, parent: GraphQLNamedType | None, node: FieldNode) -> Met:
+        type = None
         if is_object_type(parent) or is_interface_type(parent):
             definition = self._schema.get_field(parent, node.name.value)
-            return definition.type if definition else None
-        return None
+            type = definition.type if definition else None
+        return Met(parent, node, type)
 
     def _compare_shapes(self, key: str, fields: Sequence[Met]) -> None:
         known = [field for field in fields if field.type is not None]

@@ -36,6 +36,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    StringValueNode,
     Undefined,
     ValueNode,
     VariableNode,
@@ -205,7 +206,7 @@ class _Walk:
             self._value(node.value, each.type, depth)
         if len(given) < len(expected):
             for name, each in expected.items():
-                if name not in given and _is_required(each):
+                if isinstance(each.type, GraphQLNonNull) and name not in given and _is_required(each):
                     raise _Unsure
 
     def _value(self, node: ValueNode, type: GraphQLInputType, depth: int) -> None:
@@ -238,7 +239,8 @@ class _Walk:
 
     @staticmethod
     def _scalar(node: ValueNode, type: GraphQLScalarType) -> None:
-        _check_constant(node, 0)
+        if not isinstance(node, StringValueNode):
+            _check_constant(node, 0)
         try:
             coerce = type.coerce_input_literal
             value = type.parse_literal(node) if coerce is None else coerce(node)  # type: ignore[arg-type]

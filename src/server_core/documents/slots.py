@@ -39,7 +39,6 @@ from graphql import (
     type_from_ast,
 )
 
-from server_core.documents.overlap import overlaps
 from server_core.shape import Shape
 
 _SURE_LENGTH: Final = 9
@@ -80,12 +79,13 @@ class Slots:
         return all(_is_int(shape.literals[number]) for number in self.integers)
 
 
-def learn(schema: GraphQLSchema, document: DocumentNode, shape: Shape) -> Slots | None:
+def learn(schema: GraphQLSchema, document: DocumentNode, shape: Shape, compared: Sequence[FieldNode]) -> Slots | None:
     """Return what is to be known of a document's literals; None if its plan is for this text alone.
 
     Args:
         document: parsed with locations, valid against the schema.
         shape: that of its text.
+        compared: fields whose arguments were compared with those of others when it was validated.
     """
     starts = shape.starts
     ends = {start: start + len(literal) for start, literal in zip(starts, shape.literals, strict=True)}
@@ -94,8 +94,8 @@ def learn(schema: GraphQLSchema, document: DocumentNode, shape: Shape) -> Slots 
     if reader.found.keys() != ends.keys():
         return None
     numbers = {start: number for number, start in enumerate(starts)}
-    compared = [node for field in overlaps(schema, document).compared for node in field.arguments or ()]
-    spans = [(node.loc.start, node.loc.end) for node in (*compared, *reader.defaults) if node.loc is not None]
+    arguments = [node for field in compared for node in field.arguments or ()]
+    spans = [(node.loc.start, node.loc.end) for node in (*arguments, *reader.defaults) if node.loc is not None]
     return Slots(
         pinned=tuple(
             number for start, number in numbers.items() if any(first <= start < last for first, last in spans)

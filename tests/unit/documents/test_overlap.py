@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from graphql import OverlappingFieldsCanBeMergedRule, build_schema, parse, validate
 
-from server_core.documents.check import MOST_PROBLEMS, problems
+from server_core.documents.check import MOST_PROBLEMS, judged
 from server_core.documents.overlap import overlaps
 
 SCHEMA = build_schema(
@@ -94,7 +94,7 @@ def test_fragments_that_open_without_end_are_given_up() -> None:
     found = overlaps(SCHEMA, document)
     assert found.exhausted
     assert found.fields < 100_000
-    assert any("too many fields" in error.message for error in problems(SCHEMA, document))
+    assert any("too many fields" in error.message for error in judged(SCHEMA, document).problems)
 
 
 def test_the_fields_whose_arguments_were_compared_are_told() -> None:
@@ -104,16 +104,16 @@ def test_the_fields_whose_arguments_were_compared_are_told() -> None:
 
 def test_ordinary_conflicts_are_explained_as_graphql_core_does() -> None:
     document = parse("{ dog { other { x: name } } dog { other { x: size } } }")
-    assert problems(SCHEMA, document) == validate(SCHEMA, document)
+    assert judged(SCHEMA, document).problems == validate(SCHEMA, document)
 
 
 def test_many_conflicts_are_told_up_to_a_number() -> None:
     document = parse("{ " + " ".join(f"a{n}: dog {{ name }} a{n}: cat {{ name }}" for n in range(300)) + " }")
-    found = problems(SCHEMA, document)
+    found = judged(SCHEMA, document).problems
     assert len(found) == MOST_PROBLEMS + 1
     assert found[-1].message.startswith("Too many validation errors")
 
 
 def test_fragments_that_spread_each_other_are_left_to_the_rule_for_that() -> None:
     document = parse("{ dog { ...A } } fragment A on Dog { other { ...B } } fragment B on Dog { other { ...A } }")
-    assert any("Cannot spread fragment" in error.message for error in problems(SCHEMA, document))
+    assert any("Cannot spread fragment" in error.message for error in judged(SCHEMA, document).problems)

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from graphql import GraphQLError, OverlappingFieldsCanBeMergedRule, build_schema, parse, specified_rules, validate
 
-from server_core.documents.check import problems
+from server_core.documents.check import judged
 from server_core.documents.plain import plainly_valid
 from tests.support.documents import sketch
 
@@ -101,7 +101,7 @@ def test_what_is_valid_is_known_to_be(text: str) -> None:
 def test_what_is_not_is_left_to_graphql_core(text: str) -> None:
     document = parse(text)
     assert not plainly_valid(SCHEMA, document)
-    assert problems(SCHEMA, document) == validate(SCHEMA, document, RULES) != []
+    assert judged(SCHEMA, document).problems == validate(SCHEMA, document, RULES) != []
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_what_is_not_is_left_to_graphql_core(text: str) -> None:
 def test_what_is_seldom_written_is_left_to_graphql_core(text: str) -> None:
     document = parse(text)
     assert not plainly_valid(SCHEMA, document)
-    assert problems(SCHEMA, document) == []
+    assert judged(SCHEMA, document).problems == []
 
 
 def test_introspection_is_still_refused_where_it_is_forbidden() -> None:
-    assert problems(SCHEMA, parse("{ __schema { queryType { name } } }"), introspection=False)
+    assert judged(SCHEMA, parse("{ __schema { queryType { name } } }"), introspection=False).problems
 
 
 @pytest.mark.parametrize("seed", range(2))
