@@ -7,6 +7,7 @@ their own work whether the run's heartbeat is overdue; only then it is moved, on
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -24,8 +25,12 @@ may let their runs be silent for a minute only, and what a group says is not rea
 
 def overdue_before(context: ActionContext) -> datetime:
     """Return the time before which a heartbeat is overdue: a tenth of what a run may be silent, at most 40 s."""
-    tenth = timedelta(seconds=context.settings.towel.heartbeat_timeout_seconds) / 10
-    return context.clock() - min(MOST_OVERDUE, tenth)
+    return context.clock() - _tenth(context.settings.towel.heartbeat_timeout_seconds)
+
+
+@cache
+def _tenth(silence_seconds: float) -> timedelta:
+    return min(MOST_OVERDUE, timedelta(seconds=silence_seconds) / 10)
 
 
 async def note_life(context: ActionContext, flow_run_ids: Iterable[UUID | None]) -> None:

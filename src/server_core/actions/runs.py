@@ -277,7 +277,8 @@ async def update_task_run_heartbeat(context: ActionContext, *, task_run_id: UUID
         overdue = await store.update_task_run_heartbeat(
             session, task_run_id=task_run_id, now=context.clock(), overdue_before=overdue_before(context)
         )
-    await note_life(context, [overdue])
+    if overdue is not None:
+        await note_life(context, [overdue])
     return True
 
 
@@ -301,25 +302,34 @@ async def get_or_create_task_run_info(
         NotFound: there is no such flow run or task.
     """
     require(flow_run_id=flow_run_id, task_id=task_id)
+    if map_index is None:
+        map_index = -1
     now = context.clock()
+    overdue = overdue_before(context)
+    row = None
     async with context.database.autocommit() as session:
-        for _ in range(_INSERT_ATTEMPTS):
+        if map_index < 0:  # it was made with the flow run, as good as always; children of a mapped task were not
+            row = await store.find_task_run_of(
+                session, flow_run_id=flow_run_id, task_id=task_id, map_index=map_index, overdue_before=overdue
+            )
+        attempts = _INSERT_ATTEMPTS
+        while row is None and attempts:
+            attempts -= 1
             row = await store.find_or_insert_task_run(
                 session,
                 task_run_id=new_id(),
                 flow_run_id=flow_run_id,
                 task_id=task_id,
-                map_index=-1 if map_index is None else map_index,
+                map_index=map_index,
                 state_id=new_id(),
                 state=_CREATED,
                 now=now,
-                overdue_before=overdue_before(context),
+                overdue_before=overdue,
             )
-            if row is not None:
-                break
-        else:
-            raise NotFound(f"Invalid ID: there is no flow run {flow_run_id} or no task {task_id}.")
-    await note_life(context, [row["overdue"]])
+    if row is None:
+        raise NotFound(f"Invalid ID: there is no flow run {flow_run_id} or no task {task_id}.")
+    if row["overdue"] is not None:
+        await note_life(context, [row["overdue"]])
     return TaskRunInfo(
         id=row["id"], version=row["version"], state=row["state"], serialized_state=row["serialized_state"]
     )

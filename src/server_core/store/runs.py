@@ -247,6 +247,25 @@ async def update_task_run_heartbeat(
     return overdue
 
 
+async def find_task_run_of(
+    session: ReadSession, *, flow_run_id: UUID, task_id: UUID, map_index: int, overdue_before: datetime
+) -> Row | None:
+    """Return the task run of a key as find_or_insert_task_run does; None: there is none."""
+    return await session.fetch_row(
+        f"""
+        SELECT
+            id, version, state, serialized_state,
+            (SELECT life.id FROM flow_run AS life WHERE life.id = $1 AND {is_overdue("life", "$4")}) AS overdue
+        FROM task_run
+        WHERE flow_run_id = $1 AND task_id = $2 AND map_index = $3
+        """,  # noqa: S608 - made of constants
+        flow_run_id,
+        task_id,
+        map_index,
+        overdue_before,
+    )
+
+
 async def find_or_insert_task_run(
     session: WriteSession,
     *,
@@ -260,6 +279,9 @@ async def find_or_insert_task_run(
     overdue_before: datetime,
 ) -> Row | None:
     """Return the task run of a key; insert it, with its first state, if there is none. One statement.
+
+    To find one, it costs twice what find_task_run_of does: Postgres opens the tables to insert into and their indexes
+    before it knows that there is nothing to insert.
 
     Args:
         task_run_id: of the new row, if one is made; so with state_id.

@@ -97,7 +97,8 @@ async def test_an_existing_task_run_is_found(context: ActionContext, database: D
         )
     async with recorded(database) as recorder:
         info = await runs.get_or_create_task_run_info(context, flow_run_id=run, task_id=flow.task_ids[0])
-    assert len(recorder.sent) == 1
+    [sent] = recorder.sent
+    assert "INSERT" not in sent
     assert info == runs.TaskRunInfo(
         id=expected,
         version=1,
@@ -128,12 +129,16 @@ async def test_a_missing_task_run_is_made(context: ActionContext, database: Data
     assert again == info
 
 
+@pytest.mark.parametrize("map_index", [None, -1, 0])
 async def test_task_runs_made_at_once_are_one(
-    context: ActionContext, database: Database, flow: Flow, run: UUID
+    context: ActionContext, database: Database, run: UUID, map_index: int | None
 ) -> None:
+    """§2.7: race-safe, also for a task that was registered after the flow run was made."""
+    flow_id = (await fetch_one(database, "flow_run", run))["flow_id"]
+    tasks = [await insert(database, "task", flow_id=flow_id, slug=f"late-{n}") for n in range(3)]
     made = await asyncio.gather(
         *(
-            runs.get_or_create_task_run(context, flow_run_id=run, task_id=flow.task_ids[0], map_index=n % 3)
+            runs.get_or_create_task_run(context, flow_run_id=run, task_id=tasks[n % 3], map_index=map_index)
             for n in range(30)
         )
     )
