@@ -18,7 +18,7 @@ from server_core.db.connection import wait_until_ready
 from server_core.errors import ServerError
 from server_core.metrics import process_registry
 from server_core.observe import configure_logging
-from server_core.serving import PROTOCOLS, Server
+from server_core.serving import PROTOCOLS, Forwarded, Server
 from server_core.wire import GraphQLService
 from services.data.app import METADATA, create_app, create_service
 from services.data.catalog.metadata import load_metadata
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     config = uvicorn.Config(
-        app,
+        Forwarded(app),
         host=settings.data.host,
         port=settings.data.port,
         loop="uvloop",
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         server = _Server(config)

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from server_core.access import Observed, RequestMetrics
 from server_core.answering import send_answer
-from server_core.serving import JOINED_BYTES, MOST_HEAD_BYTES, PROTOCOLS, BoundedHttp
+from server_core.serving import JOINED_BYTES, MOST_HEAD_BYTES, PROTOCOLS, BoundedHttp, Forwarded
 from tests.support.waiting import wait_until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
@@ -248,3 +248,26 @@ async def test_a_client_that_hangs_up_with_requests_in_line_is_no_error(caplog: 
     await asyncio.wait_for(app.answered.wait(), 10)
     assert wire.written == b""
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "seen"),
+    [
+        ("127.0.0.1", [], ("127.0.0.1", 1, "http")),
+        ("127.0.0.1", [(b"x-forwarded-for", b"10.0.0.7"), (b"x-forwarded-proto", b"https")], ("10.0.0.7", 0, "https")),
+        ("10.0.0.9", [(b"x-forwarded-for", b"10.0.0.7"), (b"x-forwarded-proto", b"https")], ("10.0.0.9", 1, "http")),
+    ],
+    ids=["no proxy", "a proxy on this machine", "somebody else"],
+)
+async def test_a_proxy_on_this_machine_tells_who_its_client_is(
+    peer: str, headers: list[tuple[bytes, bytes]], seen: tuple[str, int, str]
+) -> None:
+    met: list[tuple[str, int, str]] = []
+
+    async def meet(scope: Any, receive: Any, send: Any) -> None:
+        met.append((*scope["client"], scope["scheme"]))
+
+    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": headers}
+    await Forwarded(meet)(scope, None, None)
+    await Forwarded(meet)({"type": "lifespan", "client": (peer, 1), "scheme": "http"}, None, None)
+    assert met == [seen, (peer, 1, "http")]

@@ -24,7 +24,7 @@ import uvicorn
 
 from server_core.config import Settings
 from server_core.errors import ConfigError
-from server_core.serving import PROTOCOLS, Server
+from server_core.serving import PROTOCOLS, Forwarded, Server
 from server_core.tls import Certificate
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class Lifetime:
         if certificate is not None:
             self.on_hangup(lambda: _reload(certificate))
         config = uvicorn.Config(
-            app,
+            Forwarded(app) if proxy_headers else app,
             **PROTOCOLS,
             ws_max_size=message_limit_bytes,
             lifespan="off",
@@ -128,7 +128,7 @@ class Lifetime:
             server_header=False,
             timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            proxy_headers=proxy_headers,
+            proxy_headers=False,
             ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
