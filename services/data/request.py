@@ -217,7 +217,7 @@ class Requests:
         if document is None:
             if not again:
                 self._count_new(shape)
-            document = self._read(request.query, shape)
+            document = self._read(request, shape)
             self._keep(document, request.query, shape)
         operation = _chosen(document, request.operation_name)
         values, form = self._variables(operation, request.variables)
@@ -266,11 +266,13 @@ class Requests:
         else:
             self._texts.put(text, document, len(text))
 
-    def _read(self, text: str, shape: Shape | None) -> _Document:
+    def _read(self, request: GraphQLRequest, shape: Shape | None) -> _Document:
         """Parse and validate a document, and learn which of its literals it may share with others."""
+        text = request.query
         self._limits.check_text(text)
+        node = request.parsed.take(text, tokens=self._limits.tokens) if request.parsed is not None else None
         try:
-            node = read(text, tokens=self._limits.tokens)
+            node = node or read(text, tokens=self._limits.tokens)
         except GraphQLError as error:
             raise ValidationFailed(f"not a valid graphql query: {error.message}", path="$.query") from error
         definitions = [item for item in node.definitions if isinstance(item, OperationDefinitionNode)]

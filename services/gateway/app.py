@@ -46,7 +46,7 @@ from server_core.wire import (
 )
 from services.gateway.admission import Admission, turned_away
 from services.gateway.answer import Answer, failed, is_plain, read, without_invitation
-from services.gateway.document import Documents, Plan
+from services.gateway.document import LONG, Documents, Plan
 from services.gateway.edge import Edge
 from services.gateway.introspection import Introspector
 from services.gateway.measured import UpstreamMetrics, WaitingCollector
@@ -60,8 +60,6 @@ from services.gateway.subscriptions import Operations, follow
 from services.gateway.upstream import AnswerLost
 from services.gateway.watch import LOOK_SECONDS, TOUCH_SECONDS, Report, Watch
 
-_LONG_DOCUMENT = 8_000
-"""Documents of more characters are planned in a thread: the slowest take a second."""
 _LONG_BODY = 200_000
 """The variables of longer requests are checked in a thread."""
 _MOST_SEPARATED = 50
@@ -242,9 +240,12 @@ class Gateway:
         return await follow(self._live, step, _used(step, request), watcher)
 
     async def _plan(self, documents: Documents, request: GraphQLRequest) -> Plan:
-        if len(request.query) > _LONG_DOCUMENT:
+        if len(request.query) > LONG:
             return await asyncio.to_thread(documents.plan, request.query, request.operation_name)
-        return documents.plan(request.query, request.operation_name)
+        plan = documents.plan(request.query, request.operation_name)
+        if plan.parsed is not None:  # taken before anybody waits for anything, or not at all
+            asyncio.get_running_loop().call_soon(plan.parsed.drop)
+        return plan
 
     async def _take(
         self, documents: Documents, introspector: Introspector, plan: Plan, request: GraphQLRequest
@@ -280,6 +281,7 @@ class Gateway:
             read_only=plan.reads,
             raw=request.raw if step is None else None,
             shape=plan.shape if step is None else None,
+            parsed=plan.parsed if step is None else None,
         )
         try:
             response = await self._admission.execute(self._services[owner], owner, call, headers=request.headers)

@@ -29,6 +29,7 @@ from server_core.documents.memory import PER_LITERAL, ShapeMemory, Stats
 from server_core.documents.reading import read
 from server_core.documents.slots import Slots, learn
 from server_core.shape import Mark, Shape, cut
+from server_core.wire import Parsed
 from services.gateway.fitting import Fitting
 from services.gateway.refusal import INTERNAL, PARSE_FAILED, VALIDATION_FAILED, Refusal
 from services.gateway.split import (
@@ -55,7 +56,9 @@ OPENED_LIMIT = 20_000
 _PLANS = 2_000
 _PLANNED_CHARACTERS = 4_000_000
 _LONGEST_PLANNED = 64_000
-_LONG = 50_000
+LONG = 8_000
+"""Documents of more characters are planned in a thread: the slowest take a second."""
+_LONGEST_RECALLED = 50_000
 """Longer texts are not looked up in the event loop."""
 
 
@@ -89,21 +92,26 @@ class Plan:
         outline: what all documents of its shape have in common.
         text: the document.
         shape: the document's; None if it is the very document that was planned and has no literals.
+        tree: its syntax tree, of a plan that is not remembered.
 
     Attributes:
         kind: query, mutation or subscription.
         whole: who can be sent the client's text and variables as they are, if anybody.
+        parsed: the syntax tree for a data service in this process, if the document was parsed just now and is short.
     """
 
-    __slots__ = ("_outline", "_shape", "_steps", "_text", "kind", "whole")
+    __slots__ = ("_outline", "_shape", "_steps", "_text", "kind", "parsed", "whole")
 
-    def __init__(self, outline: Outline, text: str, shape: Shape | None) -> None:
+    def __init__(self, outline: Outline, text: str, shape: Shape | None, tree: DocumentNode | None = None) -> None:
         self._outline = outline
         self._text = text
         self._shape = shape
         self._steps: tuple[Step, ...] | None = None
         self.kind = outline.kind
         self.whole = outline.whole
+        self.parsed: Parsed | None = None
+        if tree is not None and len(text) <= LONG and self.reads and self.whole is Owner.DATA:
+            self.parsed = Parsed(text, tree)
 
     @property
     def shape(self) -> Shape | None:
@@ -204,7 +212,7 @@ class Documents:
 
     def known(self, text: str, operation_name: str | None) -> Plan | None:
         """Return the plan of a short text if this text, or one of its shape, was planned before."""
-        return None if len(text) > _LONG else self._recalled(text, operation_name)
+        return None if len(text) > _LONGEST_RECALLED else self._recalled(text, operation_name)
 
     def plan(self, text: str, operation_name: str | None) -> Plan:
         """Parse, validate and split a document, or recall what came of it.
@@ -255,13 +263,13 @@ class Documents:
             raise Refusal.of([problem], VALIDATION_FAILED)
         slots = learn(self.stitched.schema, document, shape, compared) if shape is not None and shape.literals else None
         if shape is None or slots is None:
-            plan = Plan(self._outline(document, operation_name, text, None, None), text, None)
+            outline = self._outline(document, operation_name, text, None, None)
             if self.remember:
-                self._texts.put((text, operation_name), plan, len(text))
-            return plan
+                self._texts.put((text, operation_name), Plan(outline, text, None), len(text))
+            return Plan(outline, text, None, document)
         outline = self._outline(document, operation_name, text, shape, slots)
         self._shapes.put(shape, slots, outline, operation_name)
-        return Plan(outline, text, shape)
+        return Plan(outline, text, shape, document)
 
     def _outline(
         self, document: DocumentNode, operation_name: str | None, text: str, shape: Shape | None, slots: Slots | None

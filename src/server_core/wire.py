@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import orjson
 
 from server_core.errors import InvalidInput
 from server_core.shape import Shape
+
+if TYPE_CHECKING:
+    from graphql import DocumentNode
 
 GATEWAY_SIGN = "{ gateway: __typename }"
 """What a gateway asks the actions every few seconds, to show that clients can come in."""
@@ -82,6 +85,35 @@ def _is_log_write(query: str) -> bool:
     return len(query) <= _LONGEST_LOGS_QUERY and _LOGS_QUERY.match(query) is not None
 
 
+class Parsed:
+    """A syntax tree, on its way from who parsed a document to who plans it next in this process.
+
+    A tree is some fifty times as large as its text, so it is handed on, never kept: who takes it has it alone.
+
+    Args:
+        text: the document.
+        tree: what was made of it. Not to be changed.
+    """
+
+    __slots__ = ("_text", "_tree")
+
+    def __init__(self, text: str, tree: "DocumentNode") -> None:
+        self._text = text
+        self._tree: DocumentNode | None = tree
+
+    def take(self, text: str, *, tokens: int) -> "DocumentNode | None":
+        """Return the tree if it is still here, of this very text, and of no more than so many tokens."""
+        tree = self._tree
+        if tree is None or self._text != text or tree.token_count > tokens:
+            return None
+        self._tree = None
+        return tree
+
+    def drop(self) -> None:
+        """Let go of the tree."""
+        self._tree = None
+
+
 @dataclass(kw_only=True, slots=True)
 class GraphQLRequest:
     """One GraphQL operation. Not to be changed: that it is not frozen saves a microsecond for each of two per request.
@@ -95,6 +127,7 @@ class GraphQLRequest:
         raw: the JSON body it was read from, so that it can be passed on without being written anew.
         shape: what `shape.cut` made of the document, so that nobody in this process has to cut it again. It counts only
             if it is of this very text.
+        parsed: the document's syntax tree, if who sends the request has it; to be taken before anything is waited for.
     """
 
     query: str
@@ -104,6 +137,7 @@ class GraphQLRequest:
     read_only: bool = False
     raw: bytes | None = field(default=None, repr=False, compare=False)
     shape: Shape | None = field(default=None, repr=False, compare=False)
+    parsed: Parsed | None = field(default=None, repr=False, compare=False)
 
     def body(self) -> bytes:
         """Return the request as a JSON body, as it is POSTed to an upstream."""

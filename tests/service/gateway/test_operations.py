@@ -25,6 +25,22 @@ async def test_a_data_query_goes_through_as_it_is(gateway: Served) -> None:
     assert not gateway.actions.requests
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_the_tree_of_a_query_is_had_at_once_or_not_at_all(waits: bool) -> None:
+    text = "{ flow(limit: 1) { id } }"
+    taken: list[bool] = []
+
+    async def witness(request: GraphQLRequest) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        if request.query == text:
+            taken.append(request.parsed is not None and request.parsed.take(text, tokens=100) is not None)
+
+    async with served(data=data_service(witness=witness)) as gateway:
+        await gateway.answer(text)
+    assert taken == [not waits]
+
+
 async def test_the_bytes_of_the_upstream_come_back() -> None:
     body = b'{"data":{"hello":"\\ud83d\\udc4b","api" : {"version":1.500}}}'
 

@@ -5,9 +5,10 @@ from random import Random
 from typing import Any
 
 import pytest
+from graphql import parse
 
 from server_core.shape import cut
-from server_core.wire import GraphQLRequest
+from server_core.wire import GraphQLRequest, Parsed
 from services.data.answer import Answer
 from services.data.errors import DataError
 from services.data.limits import Limits
@@ -270,6 +271,23 @@ def test_the_shape_of_another_text_does_not_count() -> None:
     for mine, other in (("a", "b"), ("c", "d"), ("e", "e")):
         request = GraphQLRequest(query=text.format(mine), shape=cut(text.format(other)))
         assert requests.prepare(request).parameters == [mine]
+
+
+def test_a_tree_that_is_handed_on_is_read_instead_of_the_text() -> None:
+    text, other = '{ flow(where: {name: {_eq: "a"}}) { id } }', '{ flow(where: {name: {_eq: "b"}}) { n: name } }'
+    parsed = Parsed(text, parse(text))
+    assert list(Requests(schema()).prepare(GraphQLRequest(query=text, parsed=parsed)).parameters) == ["a"]
+    assert parsed.take(text, tokens=100) is None
+    parsed = Parsed(other, parse(other))
+    prepared = Requests(schema()).prepare(GraphQLRequest(query=text, parsed=parsed))
+    assert prepared.answer == Requests(schema()).prepare(GraphQLRequest(query=text)).answer
+
+
+def test_a_tree_that_is_handed_on_may_be_no_larger_than_others() -> None:
+    text = "{ flow { id id id id } }"
+    requests = Requests(schema(), limits=Limits(tokens=5))
+    with pytest.raises(DataError, match="more than 5 tokens"):
+        requests.prepare(GraphQLRequest(query=text, parsed=Parsed(text, parse(text))))
 
 
 def test_long_documents_are_recalled_without_a_thread_up_to_a_length() -> None:

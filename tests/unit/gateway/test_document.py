@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from graphql import OperationType
+from graphql import OperationType, parse, print_ast
 
-from services.gateway.document import Documents, Plan
+from services.gateway.document import LONG, Documents, Plan
 from services.gateway.refusal import Refusal
 from services.gateway.stitch import Owner
 from tests.support.upstreams import stitched
@@ -167,10 +167,41 @@ def test_fragments_that_open_to_endless_root_fields_are_refused(directives: str)
 def test_plans_are_remembered_by_text_and_operation() -> None:
     memory = documents()
     text = "query A { hello } query B { flow { id } }"
-    plan = memory.plan(text, "A")
+    memory.plan(text, "A")
+    plan = memory.known(text, "A")
+    assert plan is not None
     assert memory.plan(text, "A") is plan
     assert memory.known(text, "B") is None
     assert memory.plan(text, "B").steps[0].owner is Owner.DATA
+
+
+@pytest.mark.parametrize("text", ["{ flow { id } }", '{ flow_by_pk(id: "a") { id } flow(limit: 1) { id } }'])
+def test_the_tree_of_a_new_query_is_handed_on(text: str) -> None:
+    memory = documents()
+    parsed = memory.plan(text, None).parsed
+    assert parsed is not None
+    assert parsed.take(text + " ", tokens=100) is None
+    assert parsed.take(text, tokens=5) is None
+    tree = parsed.take(text, tokens=100)
+    assert tree is not None
+    assert print_ast(tree) == print_ast(parse(text))
+    assert parsed.take(text, tokens=100) is None
+    assert memory.plan(text, None).parsed is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ hello }",
+        "{ hello flow { id } }",
+        "{ flow { id } __typename }",
+        "mutation { delete_flow_by_pk(id: 1) { id } }",
+        "subscription { flow { id } }",
+        "{ flow { id } }" + " " * LONG,
+    ],
+)
+def test_no_tree_is_handed_on_to_who_cannot_take_it_at_once(text: str) -> None:
+    assert documents().plan(text, None).parsed is None
 
 
 def test_huge_documents_are_not_remembered() -> None:
