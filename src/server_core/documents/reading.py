@@ -88,7 +88,7 @@ def read(text: str, *, tokens: int | None = None, comments: int | None = None) -
     Raises:
         GraphQLError: it is not well-formed, or holds too many; graphql-core's words.
     """
-    document = _plainly_read(text, tokens, comments)
+    document = _plainly_read(text, tokens, comments) if _AGREED else None
     return parse(text, max_lexical_tokens=tokens, max_comments=comments) if document is None else document
 
 
@@ -463,3 +463,25 @@ class _Reader:
         if token.end != self._ends[at] or token.value is None:
             raise _Unsure
         return token.value
+
+
+def alike(one: object, other: object) -> bool:
+    """Tell whether two syntax trees consist of the same kinds of nodes with the same members, whatever their places."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if not isinstance(one, Node) or not isinstance(other, Node):
+        return one == other
+    ours, theirs = vars(one), vars(other)
+    return (
+        type(one) is type(other)
+        and ours.keys() == theirs.keys()
+        and all(alike(ours[name], theirs[name]) for name in ours if name != "loc")
+    )
+
+
+_SAMPLE: Final = """
+query q($a: [Int!] = [1] @d, $b: T) @d(e: "x") { f: g(h: $a, i: {j: -1.5, k: true, l: null, m: E}) @d { n } ...o }
+fragment o on T { ... on T @d { p } ... { q } }
+"""
+_AGREED: Final = alike(_plainly_read(_SAMPLE, None, None), parse(_SAMPLE))
+"""Whether the installed graphql-core makes nodes of the kinds and members known here; if not, it makes all of them."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import DocumentNode, GraphQLError, Node, build_schema, get_introspection_query, parse, print_ast
 
-from server_core.documents.reading import read
+from server_core.documents.reading import alike, read
 from tests.support.documents import sketch
 
 SCHEMA = build_schema(
@@ -193,6 +193,16 @@ def test_tokens_and_comments_are_counted_as_graphql_core_does(
     else:
         assert plainly(found)
         assert found.token_count == 10
+
+
+def test_a_graphql_core_that_makes_other_nodes_would_be_noticed() -> None:
+    text = "{ a(b: [{c: 1}]) @d }"
+    assert alike(read(text), parse(text))
+    for other in ("{ a(b: [{c: 1}]) }", "{ a(b: [{c: E}]) @d }", "{ a(b: [{c: 2}]) @d }", "{ a(b: [[1]]) @d }"):
+        assert not alike(read(text), parse(other))
+    newer = parse(text)
+    vars(newer.definitions[0])["more"] = None
+    assert not alike(read(text), newer)
 
 
 @pytest.mark.parametrize("seed", range(3))
