@@ -60,16 +60,20 @@ _TOKEN: Final = re.compile(
     ( [A-Za-z_][0-9A-Za-z_]*+
     | [!$&():=@\[\]{|}]
     | "(?!"")[^"\\\n\r]*+(?:\\[^\n\r][^"\\\n\r]*+)*+"
-    | -?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![.0-9A-Za-z_])
+    | (?<![-.0-9A-Za-z_])-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![.0-9A-Za-z_])
     | \.\.\.
     | \#[^\n\r]*+
-    )""",
+    ) | "[\s\S]*+""",
     re.VERBOSE,
 )
+"""Finds tokens, and in no group the rest of a document from a string on that does not end, or is a block. What is tried
+once is not tried again from the next character on: the cost is linear whatever the text."""
 _IGNORED: Final = " \t\n\r,\ufeff"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _OPERATIONS: Final = {kind.value: kind for kind in OperationType}
+_MOST_TOKENS: Final = 100_000
+"""With comments. All are found before the first is looked at."""
 _DEEPEST: Final = 40
 """Of selections, values and types. Far from where graphql-core, or Python, gives up."""
 _BOOLEANS: Final = frozenset({"true", "false"})
@@ -96,8 +100,8 @@ def _plainly_read(text: str, most_tokens: int | None, most_comments: int | None)
     """Return the tree of a document that is well-formed for sure; None if graphql-core must be asked."""
     if not text.isascii() and _SURROGATE.search(text):
         return None
-    parts = _TOKEN.split(text)
-    if "".join(parts[::2]).strip(_IGNORED):
+    parts = _TOKEN.split(text, maxsplit=_MOST_TOKENS)
+    if parts[-2:-1] == [None] or "".join(parts[::2]).strip(_IGNORED):
         return None
     offsets = list(accumulate(map(len, parts)))
     tokens, starts, ends = parts[1::2], offsets[:-1:2], offsets[1::2]

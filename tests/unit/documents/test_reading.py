@@ -30,6 +30,7 @@ PLAIN = [
     'mutation m { a(b: "\\"\\\\\\u00e9\\n", c: "", d: "é\U0001f600\x07#", e: "it\'s") } # end',
     '# one\n{ a # "two" {\n  (b: "x" # three\n, d: 1) }',
     '{ a(b: "\\u{1F600}") }',
+    "{ a(b: [-1, -2 3]) }",
     "{ _(_: __) a1(a: 1 b:2.0,c:-3) }",
     get_introspection_query(),
 ]
@@ -40,6 +41,7 @@ LEFT = [
     "{ a(b: " + "[" * 60 + "1" + "]" * 60 + ") }",
     "query ($a: " + "[" * 60 + "Int" + "]" * 60 + ") { a }",
     "type T { a: Int } { a }",
+    "{ a(b: [1-1]) }",
     "extend type T { a: Int }",
 ]
 BROKEN = [
@@ -174,6 +176,26 @@ def test_complaints_are_those_of_graphql_core(text: str) -> None:
     assert "message" in compared(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ a(b: " + '"' + '\\"' * 100_000,
+        "{ a(b: " + '"""' * 100_001,
+        "{ a(b: " + "1" * 200_000 + "x",
+        "{ a(b: " + "-" * 200_000,
+        "{ a(b: " + "1." * 100_000,
+        "{ a(b: " + "." * 200_000,
+        "{ a(b: " + "[" * 200_000,
+        "{ " + "a " * 100_000 + "}",
+        "{ a" + "\n#" * 100_000 + " }",
+    ],
+)
+def test_long_documents_take_no_longer_than_their_length(text: str) -> None:
+    """None of these is read plainly, and it does not take long to know that."""
+    found = compared(text, tokens=1_000, comments=1_000)
+    assert "message" in found
+
+
 @pytest.mark.parametrize("text", PLAIN[:-1])
 def test_a_document_may_end_anywhere(text: str) -> None:
     for end in range(len(text)):
@@ -209,8 +231,8 @@ def test_a_graphql_core_that_makes_other_nodes_would_be_noticed() -> None:
 def test_invented_documents_are_read_as_graphql_core_reads_them(seed: int) -> None:
     random = Random(seed)
     found = []
-    for _ in range(60):
+    for _ in range(40):
         drawn = sketch(random, SCHEMA, operations=("query", "mutation"))
         found += [compared(drawn.variant(random)) for _ in range(3)]
-    assert sum(isinstance(each, DocumentNode) and plainly(each) for each in found) > 80
-    assert sum(not isinstance(each, DocumentNode) for each in found) > 3
+    assert sum(isinstance(each, DocumentNode) and plainly(each) for each in found) > 50
+    assert sum(not isinstance(each, DocumentNode) for each in found) > 1
