@@ -224,8 +224,9 @@ class Documents:
         Raises:
             Refusal: syntax, validation or depth error, or no such operation; status 400 (data-api.md §3.3).
         """
-        plan = self._recalled(text, operation_name)
-        return self._planned(text, operation_name) if plan is None else plan
+        shape = cut(text) if self.remember else None
+        plan = self._recalled(text, operation_name, shape)
+        return self._planned(text, operation_name, shape) if plan is None else plan
 
     def separate(self, text: str, operation_name: str | None, step: Step) -> tuple[Step, ...]:
         """Divide a step of a planned document further: one step per key of the answer."""
@@ -233,12 +234,13 @@ class Documents:
         operation, fragments = _selected(document, operation_name), _fragments(document)
         return tuple(narrow(operation, fragments, [each]) for each in step.fields)
 
-    def _recalled(self, text: str, operation_name: str | None) -> Plan | None:
+    def _recalled(self, text: str, operation_name: str | None, shape: Shape | None = None) -> Plan | None:
         plan = self._texts.get((text, operation_name))
         if plan is not None:
             self.stats.hits += 1
             return plan
-        shape = cut(text) if self.remember else None
+        if shape is None and self.remember:
+            shape = cut(text)
         if shape is None or not shape.literals:
             return None
         outline = self._shapes.get(shape, operation_name)
@@ -250,8 +252,7 @@ class Documents:
             self._texts.put((text, operation_name), plan, _weight(text, shape))
         return plan
 
-    def _planned(self, text: str, operation_name: str | None) -> Plan:
-        shape = cut(text) if self.remember else None
+    def _planned(self, text: str, operation_name: str | None, shape: Shape | None) -> Plan:
         if shape is not None and shape.literals and self._shapes.knows(shape, operation_name):
             self.stats.unfit += 1
         else:
