@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from services.data.plan.reads import Reads
 from services.data.plan.values import Resolved
 from services.data.sql.script import Script
 from services.data.sql.statement import Statement
+
+BETWEEN_ROWS: Final = b", \n "
+"""As json_agg writes it."""
+
+Rows = Sequence[Sequence[bytes | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,12 +46,22 @@ class Answer:
         pieces[-1] += b"}}"
         object.__setattr__(self, "_between", tuple(pieces))
 
-    def response(self, rows: Sequence[Sequence[bytes | None]]) -> bytes:
-        """Return the response with the rows of the statement in it, JSON as Postgres wrote it."""
-        if self.statement is not None and self.statement.many:
-            before, after = self._between
-            return b"%b[%b]%b" % (before, b", \n ".join([row[0] or b"null" for row in rows]), after)
+    def response(self, rows: Rows, *, many: bool) -> bytes:
+        """Return the response with the rows of the statement in it, JSON as Postgres wrote it.
+
+        Args:
+            rows: what the statement said.
+            many: whether they are the objects of the only list, one by one.
+        """
+        if many:
+            before, after = self.around_list()
+            return b"%b%b%b" % (before, joined(rows), after)
         return self.body(rows[0] if rows else ())
+
+    def around_list(self) -> tuple[bytes, bytes]:
+        """Return what stands before and after the objects of the only list."""
+        before, after = self._between
+        return before + b"[", b"]" + after
 
     def body(self, row: Sequence[bytes | None]) -> bytes:
         """Return the response with the columns of the statement's one row in it.
@@ -68,11 +83,21 @@ class Answer:
         return self.body([answers[alias] for alias in self.order if alias not in self.constants])
 
 
+def joined(rows: Rows) -> bytes:
+    """Return objects of a list as they stand in the response."""
+    return BETWEEN_ROWS.join([row[0] or b"null" for row in rows])
+
+
 class Prepared(NamedTuple):
-    """One request, ready to run: `text` is the SQL of the answer's statement and takes `parameters`; its script takes
-    the `variables`."""
+    """One request, ready to run: `text` is the SQL of the answer's statement and takes `parameters`; it says the
+    objects of a list one by one if there may be `many`. Its script takes the `variables`."""
 
     answer: Answer
     text: str
     parameters: Sequence[Resolved]
+    many: bool = False
     variables: Mapping[str, Any] = {}
+
+    def response(self, rows: Rows) -> bytes:
+        """Return the response to the request; see Answer.response."""
+        return self.answer.response(rows, many=self.many)

@@ -7,7 +7,7 @@ A subscription is prepared alike; then the hub runs it whenever the listener say
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from starlette.routing import Route, WebSocketRoute
 from server_core.activity import note_variables
 from server_core.config import Settings
 from server_core.db.contact import Contact, Pulse
-from server_core.departure import Departed, Departure
+from server_core.departure import ON_AND_ON, Departed, Departure
 from server_core.documents.measured import PlanCollector
 from server_core.documents.memory import Stats
 from server_core.graphql_ws.socket import Sockets
@@ -40,7 +40,7 @@ from server_core.wire import (
     errors_body,
     schema_digest,
 )
-from services.data.answer import Prepared
+from services.data.answer import Prepared, Rows
 from services.data.catalog.introspect import INTROSPECTION, read_catalog
 from services.data.catalog.metadata import load_metadata
 from services.data.catalog.tracked import track
@@ -50,9 +50,11 @@ from services.data.execute import Postgres
 from services.data.limits import Limits
 from services.data.live.hub import Hub
 from services.data.live.listener import Listener
+from services.data.portal import SIZES, ListSizes, Portals
 from services.data.reload import reload_endpoint, reload_logged
 from services.data.request import Requests, is_long
 from services.data.schema.build import build_schema
+from services.data.weighing import TooHeavy
 from services.data.write import Writer
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class DataService:
         dsn: the database.
         metadata: which of its tables to show, and how.
         registry: of the process's metrics; None: one that nobody reads.
+        sizes: which lists are long, and of their chunks.
 
     Attributes:
         postgres: the connections that read.
@@ -76,7 +79,13 @@ class DataService:
     """
 
     def __init__(
-        self, settings: Settings, dsn: str, metadata: Path, *, registry: CollectorRegistry | None = None
+        self,
+        settings: Settings,
+        dsn: str,
+        metadata: Path,
+        *,
+        registry: CollectorRegistry | None = None,
+        sizes: ListSizes = SIZES,
     ) -> None:
         self._metadata = metadata
         self._null_collapse = settings.data.null_collapse
@@ -102,6 +111,8 @@ class DataService:
             statement_cache_size=settings.database.statement_cache_size,
             statement_timeout=settings.data.statement_timeout_seconds,
         )
+        self._sizes = sizes
+        self._portals = Portals(self.postgres, sizes)
         self.writing: Postgres | None = None
         if settings.data.mutations:
             self.writing = Postgres(
@@ -170,6 +181,7 @@ class DataService:
             await asyncio.wait([self._listening])
             self._listening = None
         self._hub.stop()
+        await self._portals.stop()
         if self.writing is not None:
             await self.writing.stop()
         await self.postgres.stop()
@@ -197,7 +209,10 @@ class DataService:
         """
         note_variables(request.variables)
         try:
-            return GraphQLResponse(body=await self._answer(await self.prepare(request), departure), plain=True)
+            prepared = await self.prepare(request)
+            if request.chunked and prepared.many and prepared.answer.reads is None:
+                return await self._list(prepared, departure)
+            return GraphQLResponse(body=await self._answer(prepared, departure), plain=True)
         except Departed:
             raise
         except Exception as error:
@@ -244,9 +259,20 @@ class DataService:
 
     async def _run(self, prepared: Prepared) -> bytes:
         if prepared.answer.statement is None:
-            return prepared.answer.response(())
+            return prepared.response(())
         rows = await self.postgres.run(prepared.text, prepared.parameters)
-        return prepared.answer.response(cast("Sequence[Sequence[bytes | None]]", rows))
+        return prepared.response(cast(Rows, rows))
+
+    async def _list(self, prepared: Prepared, departure: Departure | None) -> GraphQLResponse:
+        """Answer with a list that may be long: then it is asked for once more, and comes in chunks."""
+        with ON_AND_ON if departure is None else departure.cancelling():
+            try:
+                rows = await self.postgres.run(prepared.text, prepared.parameters, heaviest=self._sizes.whole)
+            except TooHeavy:
+                pass
+            else:
+                return GraphQLResponse(body=prepared.response(cast(Rows, rows)), plain=True)
+            return GraphQLResponse(body=b"", plain=True, chunks=await self._portals.answer(prepared))
 
 
 def create_service(

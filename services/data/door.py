@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from server_core.answering import send_answer
+from server_core.answering import send_answer, send_chunks
 from server_core.departure import Departed, Departure, Departures
 from server_core.errors import InvalidInput
 from server_core.receiving import BodyIncomplete, BodyTooLarge, receive_body
@@ -52,9 +52,13 @@ class Door:
                 content_type = value
             elif name == b"accept":
                 accept = accept + b"," + value if accept else value
-        answer = await self._answer(content_type or _JSON, receive)
+        answer = await self._answer(content_type or _JSON, receive, chunked=scope["http_version"] != "1.0")
         status, body = answer.status, answer.body
         media = _GRAPHQL_JSON if _GRAPHQL_JSON in accept and _JSON not in accept else _JSON
+        if answer.chunks is not None:
+            departure = self._departures.of(receive)
+            await send_chunks(send, answer.chunks, headers=[(b"content-type", media), PLAIN], departure=departure)
+            return
         headers = [(b"content-length", str(len(body)).encode()), (b"content-type", media)]
         if answer.plain:
             headers.append(PLAIN)
@@ -62,7 +66,7 @@ class Door:
             headers.append((b"retry-after", RETRY_AFTER))
         await send_answer(scope, send, status=status, headers=headers, body=body)
 
-    async def _answer(self, content_type: bytes, receive: Receive) -> GraphQLResponse:
+    async def _answer(self, content_type: bytes, receive: Receive, *, chunked: bool) -> GraphQLResponse:
         if not content_type.lower().startswith(_JSON):
             return _refusal(415, "the content type must be application/json", "not-supported")
         try:
@@ -78,6 +82,7 @@ class Door:
             if isinstance(operations, list):
                 answers = await asyncio.gather(*[self._member(operation, departure) for operation in operations])
                 return GraphQLResponse(body=b"[" + b",".join([answer.body for answer in answers]) + b"]")
+            operations.chunked = chunked
             answer = await self._member(operations, departure)
         finally:
             departure.over()

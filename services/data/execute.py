@@ -31,6 +31,7 @@ from services.data.errors import (
     Unexpected,
     ValidationFailed,
 )
+from services.data.weighing import TooHeavy, WeighingConnection, fetch_weighed, weigh_json
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -149,6 +150,7 @@ class Postgres:
             statement_cache_size=self._route.statement_cache_size(self._statement_cache_size),
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0 if self._read_only else _LARGEST_KEPT_WRITE,
+            connection_class=WeighingConnection,
             init=self._prepare,
             reset=_keep_session if self._read_only else _end_transaction,
             server_settings={**STARTUP, "application_name": "prefect-server data"},
@@ -161,21 +163,28 @@ class Postgres:
         if pool is not None:
             await pool.close()
 
-    async def run(self, text: str, parameters: Sequence[Any] = ()) -> list[asyncpg.Record]:
+    async def run(
+        self, text: str, parameters: Sequence[Any] = (), *, heaviest: int | None = None
+    ) -> list[asyncpg.Record]:
         """Run one statement and return its rows.
 
         A connection that turns out to be dead is replaced once: reading twice does no harm.
 
+        Args:
+            text, parameters: the statement.
+            heaviest: bytes that its JSON may have; None for any number.
+
         Raises:
             DataError: Postgres refuses the statement or cannot be reached.
+            TooHeavy: its JSON is larger.
         """
         check_number(parameters)
         try:
             try:
-                return await self._fetch(text, parameters)
+                return await self._fetch(text, parameters, heaviest)
             except LOST:
-                return await self._fetch(text, parameters)
-        except DataError:
+                return await self._fetch(text, parameters, heaviest)
+        except (DataError, TooHeavy):
             raise
         except Exception as error:
             raise self.translated(error) from error
@@ -253,7 +262,7 @@ class Postgres:
             await transaction.commit()
 
     async def _prepare(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+        await weigh_json(connection)
         if not self._route.pooled:
             await connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in self._session().items()))
 
@@ -264,17 +273,22 @@ class Postgres:
             "statement_timeout": str(round(self._statement_timeout * 1000)),
         }
 
-    async def _fetch(self, text: str, parameters: Sequence[Any]) -> list[asyncpg.Record]:
+    async def _fetch(self, text: str, parameters: Sequence[Any], heaviest: int | None) -> list[asyncpg.Record]:
         if self._route.pooled:
             try:
                 async with self.transaction() as connection:
+                    if heaviest is not None:
+                        return await fetch_weighed(connection, text, parameters, heaviest=heaviest)
                     return await connection.fetch(text, *parameters)
             except NotBegun as error:
                 raise error.cause from error
         pool = self.pool  # and on as lent does, without what a context manager costs
         connection = await self._borrowed(pool)
         try:
-            rows = await connection.fetch(text, *parameters)
+            if heaviest is None:
+                rows = await connection.fetch(text, *parameters)
+            else:
+                rows = await fetch_weighed(connection, text, parameters, heaviest=heaviest)
         except BaseException as error:
             await self._after(pool, connection, error)
             raise

@@ -376,7 +376,7 @@ def _bound(answer: Answer, values: dict[str, Any], shape: Shape | None) -> Prepa
     if shape is not None:
         values[LITERALS] = shape.literals
     if answer.statement is None:
-        return Prepared(answer, "", (), values)
+        return Prepared(answer, "", (), variables=values)
     return Prepared(answer, *answer.statement.bind(values), values)
 
 

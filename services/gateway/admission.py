@@ -8,13 +8,15 @@ same answer were carried out it is a 200, and `API_ERROR` stands at the fields t
 """
 
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 
 from server_core.config import GatewaySettings
 from server_core.errors import Overloaded, Unavailable
 from server_core.gate import Gate
+from server_core.spool import Spool
 from server_core.wire import GraphQLRequest, GraphQLResponse, GraphQLService
-from services.gateway.measured import AWAY, FAILED, TURNED_AWAY, UpstreamMetrics, outcome_of
+from services.gateway.measured import AWAY, FAILED, OK, TURNED_AWAY, UpstreamMetrics, outcome_of
 from services.gateway.refusal import Refusal
 from services.gateway.stitch import Owner
 
@@ -64,6 +66,7 @@ class Admission:
         """
         began = perf_counter()
         outcome = FAILED
+        chunks = None
         gate = self._gates[owner] if request.read_only else None
         try:
             if gate is not None:
@@ -72,9 +75,13 @@ class Admission:
                     await gate.enter(urgent=urgent)
             try:
                 response = await service.execute(request)
+                chunks = response.chunks
             finally:
                 if gate is not None:
-                    gate.leave()
+                    if chunks is None:
+                        gate.leave()
+                    else:
+                        chunks.when_over(gate.leave)
             if gate is not None and response.status == 503 and Unavailable.code.encode() in response.body:
                 raise Overloaded(f"The {owner} service is busy; try again in a few seconds.")
             outcome = outcome_of(response)
@@ -83,7 +90,14 @@ class Admission:
             outcome = TURNED_AWAY if isinstance(error, Overloaded) else AWAY
             raise
         finally:
-            self._metrics.observe(owner, outcome, perf_counter() - began)
+            if chunks is None:
+                self._metrics.observe(owner, outcome, perf_counter() - began)
+            else:
+                chunks.when_over(partial(self._ended, owner, chunks, began))
+
+    def _ended(self, owner: Owner, chunks: Spool, began: float) -> None:
+        """Note a call whose answer came in chunks, the last of which is here."""
+        self._metrics.observe(owner, FAILED if chunks.failed else OK, perf_counter() - began)
 
 
 def turned_away(message: str) -> Refusal:

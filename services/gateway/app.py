@@ -16,7 +16,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -28,7 +28,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from server_core.activity import note_variables
 from server_core.config import Settings
-from server_core.departure import Departure
+from server_core.departure import ON_AND_ON, Departure
 from server_core.documents.measured import PlanCollector
 from server_core.errors import Overloaded, ServerError, Unavailable
 from server_core.graphql_ws.socket import Sockets
@@ -68,8 +68,6 @@ _NO_FIELDS_FAULT = frozenset({_AWAY, "timeout", "API_ERROR"})
 """Codes of failures that asking again, field by field, would only multiply."""
 _NOT_OVER_HTTP = "Subscriptions are not available over HTTP; use a WebSocket (graphql-transport-ws or graphql-ws)."
 _NOTHING: Mapping[str, Endpoint] = MappingProxyType({})
-_ON_AND_ON = nullcontext()
-"""What goes on though the client leaves."""
 _log = logging.getLogger(__name__)
 
 
@@ -203,7 +201,7 @@ class Gateway:
             plan.check(request.variables)
         if plan.kind is OperationType.SUBSCRIPTION or plan.empty:
             return _nothing(plan)
-        with _ON_AND_ON if departure is None or not plan.reads else departure.cancelling():
+        with ON_AND_ON if departure is None or not plan.reads else departure.cancelling():
             if plan.whole is None:
                 answers = await self._take(documents, introspector, plan, request)
                 return GraphQLResponse(body=merge(plan.roots, answers))
@@ -282,6 +280,7 @@ class Gateway:
             raw=request.raw if step is None else None,
             shape=plan.shape if step is None else None,
             parsed=plan.parsed if step is None else None,
+            chunked=request.chunked and step is None,
         )
         try:
             response = await self._admission.execute(self._services[owner], owner, call, headers=request.headers)

@@ -41,7 +41,7 @@ from services.gateway.body import (
 )
 from services.gateway.playground import Playground
 from services.gateway.refusal import INTERNAL, Refusal
-from services.gateway.reply import Reply, prefers_html, send_reply
+from services.gateway.reply import Reply, prefers_html, send_list, send_reply
 from services.gateway.watch import Report
 
 _METHODS = "GET, POST, OPTIONS"
@@ -95,10 +95,16 @@ class Edge:
                 if isinstance(operations, list):
                     reply = Reply(body=await self._batch(operations, departure))
                 else:
+                    operations.chunked = scope["http_version"] != "1.0"
                     try:
-                        reply = Reply(body=(await self._gateway.answer(operations, departure=departure)).body)
+                        response = await self._gateway.answer(operations, departure=departure)
                     except Exception as error:
                         raise self._failure(operations, error) from None
+                    if response.chunks is not None:
+                        accepted = _text(head, b"accept-encoding") if self._settings.compression else None
+                        await send_list(send, response.chunks, accepted=accepted, departure=departure)
+                        return
+                    reply = Reply(body=response.body)
             else:
                 reply = await self._other(scope, _texts(head), receive)
         except Refusal as refusal:

@@ -13,6 +13,7 @@ from services.gateway.stitch import Owner
 
 TURNED_AWAY: Final = "turned away"
 """It had too much to do."""
+OK: Final = "ok"
 AWAY: Final = "away"
 FAILED: Final = "failed"
 """Whatever else was raised."""
@@ -51,7 +52,7 @@ def outcome_of(response: GraphQLResponse) -> str:
     """Return how a call ended that was answered: `ok`, `errors` (of fields) or `refused` (as a whole)."""
     if response.status != 200:
         return "refused"
-    return "errors" if response.body.startswith(b'{"errors"') else "ok"
+    return "errors" if response.body.startswith(b'{"errors"') else OK
 
 
 class WaitingCollector(Collector):

@@ -6,13 +6,15 @@ GZIP_BYTES go as they are, bodies above THREAD_BYTES are compressed in a thread 
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.types import Scope, Send
 
-from server_core.answering import send_answer
+from server_core.answering import send_answer, send_chunks
+from server_core.departure import Departure
+from server_core.spool import Spool
 
 JSON = "application/json; charset=utf-8"
 GZIP_BYTES = 4_096
@@ -68,6 +70,55 @@ async def send_reply(scope: Scope, send: Send, reply: Reply, *, accepted: str | 
     if reply.headers:
         headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
     await send_answer(scope, send, status=reply.status, headers=headers, body=b"" if bodiless else body)
+
+
+async def send_list(send: Send, spool: Spool, *, accepted: str | None, departure: Departure) -> None:
+    """Send a long answer in chunks, with the headers that a Reply with it would have but for its length.
+
+    Args:
+        send: of ASGI.
+        spool: the chunks; closed in the end.
+        accepted: as in send_reply.
+        departure: the client, looked after until the end.
+
+    Raises:
+        CutOff: the chunks failed.
+    """
+    headers = [_CORS, _JSON]
+    if accepted is not None:
+        headers.append((b"vary", b"Accept-Encoding"))
+        if preferred_coding(accepted):
+            headers.append((b"content-encoding", b"gzip"))
+            await send_chunks(send, spool, headers=headers, departure=departure, encoded=_Compressed)
+            return
+    await send_chunks(send, spool, headers=headers, departure=departure)
+
+
+class _Compressed:
+    """Chunks in gzip, each of which can be read when it has come."""
+
+    def __init__(self, chunks: Spool) -> None:
+        self._chunks = chunks
+        self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            self._ended = True
+            return self._gzip.flush()
+        if len(chunk) < THREAD_BYTES:
+            return self._encode(chunk)
+        return await asyncio.to_thread(self._encode, chunk)
+
+    def _encode(self, chunk: bytes) -> bytes:
+        return self._gzip.compress(chunk) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
 
 
 async def compressed(body: bytes) -> bytes:

@@ -3,6 +3,9 @@
 Called by app. Raw asyncio under httptools instead of an HTTP client library: it carries every request, and a general
 client costs more than all the rest of the gateway together. For the same reason an answer that comes whole and simple,
 as those of our services do, goes past the parser.
+
+A long list comes in chunks and goes on as it comes, if whoever asked takes it so; then its connection and its place are
+given back when the last chunk is here, not when it is sent.
 """
 
 import asyncio
@@ -10,7 +13,9 @@ import base64
 import re
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
 from time import monotonic
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -22,6 +27,7 @@ from server_core.config import Settings
 from server_core.deadlines import Deadlines
 from server_core.errors import ConfigError, Overloaded, ServerError, Unavailable
 from server_core.gate import Gate
+from server_core.spool import MOST_BYTES, PATIENCE_SECONDS, Spool
 from server_core.wire import PLAIN, End, GraphQLRequest, GraphQLResponse, ServiceStatus, Watcher
 from services.gateway.live_upstream import LiveUpstream
 
@@ -68,6 +74,8 @@ class HttpUpstream:
         operations_per_socket: most subscriptions on one WebSocket to the service.
         idle_seconds: a connection unused for longer is not used again; must be less than the service keeps it open,
             so that it does not close under a mutation.
+        held: see Spool.most.
+        patience: see Spool.
 
     Attributes:
         live: the subscriptions.
@@ -86,8 +94,11 @@ class HttpUpstream:
         connect_timeout: float = 5.0,
         answer_timeout: float = 60.0,
         idle_seconds: float = IDLE_SECONDS,
+        held: int = MOST_BYTES,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._name = name
+        self._spool = partial(Spool, most=held, patience=patience)
         self._connect_timeout = connect_timeout
         self._idle_seconds = idle_seconds
         self._idle: list[_Connection] = []
@@ -160,7 +171,7 @@ class HttpUpstream:
         return self.live.subscribe(request, watcher)
 
     async def execute(self, request: GraphQLRequest) -> GraphQLResponse:
-        """Send one operation and wait for its answer, whatever its status.
+        """Send one operation and wait for its answer, whatever its status; or for the beginning of one in chunks.
 
         Raises:
             Unavailable: it was certainly not executed: no connection, or no free place in the pool.
@@ -173,18 +184,23 @@ class HttpUpstream:
                 await self._places.enter()
             except Overloaded as error:
                 raise Unavailable(error.message) from error
+        chunks = None
         try:
             connection = self._kept()
             fresh = connection is None
             try:
-                return await self._ask(connection or await self._connect(), payload)
+                response = await self._ask(connection or await self._connect(), payload, chunked=request.chunked)
+                chunks = response.chunks
+                return response
             except _Broken as broken:
                 if fresh or broken.begun or not request.read_only:
                     raise AnswerLost(
                         f"The connection to the {self._name} service was lost; the request may have been carried out."
                     ) from broken
             try:
-                return await self._ask(await self._connect(), payload)
+                response = await self._ask(await self._connect(), payload, chunked=request.chunked)
+                chunks = response.chunks
+                return response
             except _Broken as broken:
                 raise AnswerLost(f"The connection to the {self._name} service was lost.") from broken
         except _Late as error:
@@ -192,7 +208,10 @@ class HttpUpstream:
                 f"The {self._name} service did not answer in time; the request may have been carried out."
             ) from error
         finally:
-            self._places.leave()
+            if chunks is None:
+                self._places.leave()
+            else:
+                chunks.when_over(self._places.leave)
 
     def _payload(self, request: GraphQLRequest) -> bytes:
         body = request.body()
@@ -203,18 +222,28 @@ class HttpUpstream:
             lines = f"x-request-id: {own['x-request-id']}\r\n".encode()
         return b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), lines, body)
 
-    async def _ask(self, connection: "_Connection", payload: bytes) -> GraphQLResponse:
-        """Send a request and wait for the whole answer; raises _Broken, or _Late."""
+    async def _ask(self, connection: "_Connection", payload: bytes, *, chunked: bool = False) -> GraphQLResponse:
+        """Send a request and wait for the whole answer, or the beginning of one in chunks; raises _Broken, or _Late."""
         self._busy.begin(connection)
+        chunks = None
         try:
-            return await connection.send(payload)
+            response = await connection.send(payload, chunked=chunked)
+            chunks = response.chunks
+            return response
         finally:
-            self._busy.end(connection)
-            connection.done()
-            if connection.reusable:
-                self._idle.append(connection)
+            if chunks is None:
+                self._answered(connection)
             else:
-                connection.close()
+                chunks.when_over(partial(self._answered, connection))
+
+    def _answered(self, connection: "_Connection") -> None:
+        """Keep a connection whose answer is complete, or close it."""
+        self._busy.end(connection)
+        connection.done()
+        if connection.reusable:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _kept(self) -> "_Connection | None":
         now = monotonic()
@@ -230,7 +259,7 @@ class HttpUpstream:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop), self._host, self._port, ssl=self._ssl
+                    lambda: _Connection(loop, self._busy, self._spool), self._host, self._port, ssl=self._ssl
                 )
         except OSError as error:  # TimeoutError is one
             raise Unavailable(f"The {self._name} service cannot be reached.") from error
@@ -285,10 +314,20 @@ class _Late(Exception):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: one request at a time. Also the callbacks of the parser of its answers."""
+    """One connection: one request at a time. Also the callbacks of the parser of its answers.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        loop: the event loop.
+        busy: has it expire when an answer takes too long, or the next chunk of one.
+        make_spool: makes what chunks lie in.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, busy: "Deadlines[_Connection]", make_spool: Callable[..., Spool]
+    ) -> None:
         self.loop = loop
+        self._busy = busy
+        self._make_spool = make_spool
         self.used_at = 0.0
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[GraphQLResponse] | None = None
@@ -298,14 +337,24 @@ class _Connection(asyncio.Protocol):
         self._framed = False
         self._headed = False
         self._keep = False
+        self._chunked = False
+        self._plain = False
+        self._spool: Spool | None = None
+        self._pausing: asyncio.Task[None] | None = None
 
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent: the last answer is complete, nothing else came, nobody closed."""
         return self._keep and self._transport is not None and not self._transport.is_closing()
 
-    def send(self, payload: bytes) -> "asyncio.Future[GraphQLResponse]":
-        """Send a request; return what becomes its answer, or _Broken, or _Late. `done` comes after it."""
+    def send(self, payload: bytes, *, chunked: bool) -> "asyncio.Future[GraphQLResponse]":
+        """Send a request; return what becomes its answer, or _Broken, or _Late. `done` comes after it.
+
+        Args:
+            payload: head and body.
+            chunked: a long answer is wanted as it comes.
+        """
+        self._chunked = chunked
         self._answer = answer = self.loop.create_future()
         if self._transport is None or self._transport.is_closing():
             answer.set_exception(_Broken("closed", begun=False))
@@ -323,6 +372,8 @@ class _Connection(asyncio.Protocol):
         """Wait for the answer no longer."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(_Late())
+        elif self._spool is not None:
+            self._fail("no chunk for too long")
 
     def close(self) -> None:
         """Close without waiting for anything."""
@@ -332,19 +383,21 @@ class _Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self._chunks = []
-        self._framed = self._headed = False
+        self._framed = self._headed = self._plain = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's; create_connection makes only this kind.
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._answer.done():
-            self.close()  # nobody asked: what comes next could be taken for the answer to the next request
-            return
-        if not self._begun:
+        answer = self._answer
+        if answer is None or answer.done():
+            if self._spool is None:
+                self.close()  # nobody asked: what comes next could be taken for the answer to the next request
+                return
+        elif not self._begun:
             self._begun = True
-            if self._whole(data, self._answer):
+            if self._whole(data, answer):
                 return
             self._reset()
             self._parser = httptools.HttpResponseParser(self)
@@ -373,6 +426,9 @@ class _Connection(asyncio.Protocol):
             self._fail("connection closed")
 
     def _fail(self, reason: str) -> None:
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.fail(_Broken(reason, begun=True))
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(_Broken(reason, begun=self._begun))
         self.close()
@@ -383,18 +439,57 @@ class _Connection(asyncio.Protocol):
             self._answer.set_result(GraphQLResponse(body=b"".join(self._chunks), status=status))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() in (b"content-length", b"transfer-encoding"):
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
             self._framed = True
+            self._chunked = self._chunked and name == b"transfer-encoding"
+        elif (name, value) == PLAIN:
+            self._plain = True
 
     def on_headers_complete(self) -> None:
         self._headed = True
 
     def on_body(self, body: bytes) -> None:
-        self._chunks.append(body)
+        spool = self._spool
+        if spool is None:
+            if not self._begins_list():
+                self._chunks.append(body)
+                return
+            assert self._answer is not None  # noqa: S101 - _begins_list has looked
+            spool = self._spool = self._make_spool(stop=self.close)
+            self._answer.set_result(GraphQLResponse(body=b"", plain=True, chunks=spool))
+        spool.push(body)
+        transport = self._transport
+        if self._pausing is None and transport is not None and not transport.is_closing():
+            self._busy.begin(self)
+            if spool.full:
+                transport.pause_reading()
+                self._busy.end(self)
+                self._pausing = self.loop.create_task(self._resume(spool, transport))
+
+    def _begins_list(self) -> bool:
+        """Tell whether what comes now is the beginning of a long answer to be passed on as it comes."""
+        return (
+            self._chunked
+            and self._plain
+            and not self._chunks
+            and self._parser is not None
+            and self._parser.get_status_code() == HTTPStatus.OK
+            and self._answer is not None
+            and not self._answer.done()
+        )
+
+    async def _resume(self, spool: Spool, transport: asyncio.Transport) -> None:
+        """Read on when there is room."""
+        await spool.room()
+        self._pausing = None
+        if not transport.is_closing():
+            self._busy.begin(self)
+            transport.resume_reading()
 
     def on_message_complete(self) -> None:
-        parser, transport = self._parser, self._transport
-        if parser is None or transport is None or self._answer is None or self._answer.done():
+        parser, transport, spool = self._parser, self._transport, self._spool
+        if parser is None or transport is None or (spool is None and (self._answer is None or self._answer.done())):
             self.close()
             return
         if parser.get_status_code() < 200:  # 100 Continue and its like: the answer is still to come
@@ -402,4 +497,12 @@ class _Connection(asyncio.Protocol):
             return
         self._keep = parser.should_keep_alive() and transport.get_write_buffer_size() == 0
         self.used_at = monotonic()
-        self._complete()
+        if spool is None:
+            self._complete()
+        else:
+            self._spool = None
+            if self._pausing is not None:
+                self._pausing.cancel()
+                self._pausing = None
+                transport.resume_reading()
+            spool.end()

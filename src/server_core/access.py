@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server_core.activity import begin, current, end, note, note_sent_on, request_id
-from server_core.answering import ANSWER_AT_ONCE, Headers, answerer
+from server_core.answering import ANSWER_AT_ONCE, CUT_OFF, CutOff, Headers, answerer
 from server_core.config import Settings
 from server_core.metrics import Durations, metrics_endpoint
 from server_core.tracing import Tracing, load_tracing
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 NO_ANSWER = "none"
 """Status of requests whose client left before the answer."""
+CUT_SHORT = "cut off"
+"""Status of requests whose answer had begun and could not be completed."""
+_CUT = -1
 NOTHING: Mapping[str, ASGIApp] = MappingProxyType({})
 
 
@@ -166,6 +169,12 @@ class Observed:
                 await self._traced(app, scope, receive, sending, lambda: status)
             else:
                 await app(scope, receive, sending)
+        except CutOff:
+            status = _CUT
+            cut_off = None if scope.get("extensions") is None else scope["extensions"].get(CUT_OFF)
+            if cut_off is None:
+                raise
+            cut_off()
         finally:
             seconds = perf_counter() - began
             self._in_progress -= 1
@@ -196,7 +205,9 @@ def _identity(scope: Scope) -> str:
 
 
 def _shown(status: int) -> str:
-    return str(status) if status else NO_ANSWER
+    if status > 0:
+        return str(status)
+    return CUT_SHORT if status == _CUT else NO_ANSWER
 
 
 def _method(method: str) -> str:

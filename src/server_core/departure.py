@@ -10,11 +10,15 @@ Most reads are answered before anybody would look, so looking begins late, and o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any
 
 LOOK_AFTER_SECONDS = 0.2
 """What takes less is finished: to end it would save nothing."""
+
+ON_AND_ON = nullcontext()
+"""What goes on though the client leaves; stands where `cancelling` might."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 

@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from server_core.answering import ANSWER_AT_ONCE, Headers
+from server_core.answering import ANSWER_AT_ONCE, CUT_OFF, Headers
 from server_core.deadlines import Deadlines
 
 MOST_HEAD_BYTES: Final = 64 * 1024
@@ -82,7 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Take notice of the end of a head, and offer to take the answer at once."""
         self._in_head = False
         super().on_headers_complete()
-        extensions: dict[str, Any] = {ANSWER_AT_ONCE: partial(self._answer, self.cycle)}
+        extensions: dict[str, Any] = {ANSWER_AT_ONCE: partial(self._answer, self.cycle), CUT_OFF: self._cut_off}
         self.scope["extensions"] = extensions
 
     def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
@@ -113,6 +113,12 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.writelines((b"".join(content), body))
         cycle.on_response()
         return True
+
+    def _cut_off(self) -> None:
+        """End the connection amid an answer."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # or else uvicorn would complain that the answer is not complete
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; refuse a head that is too large."""

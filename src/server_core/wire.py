@@ -19,6 +19,7 @@ import orjson
 
 from server_core.errors import InvalidInput
 from server_core.shape import Shape
+from server_core.spool import Spool
 
 if TYPE_CHECKING:
     from graphql import DocumentNode
@@ -128,6 +129,7 @@ class GraphQLRequest:
         shape: what `shape.cut` made of the document, so that nobody in this process has to cut it again. It counts only
             if it is of this very text.
         parsed: the document's syntax tree, if who sends the request has it; to be taken before anything is waited for.
+        chunked: whoever asks takes a long answer in chunks.
     """
 
     query: str
@@ -138,6 +140,7 @@ class GraphQLRequest:
     raw: bytes | None = field(default=None, repr=False, compare=False)
     shape: Shape | None = field(default=None, repr=False, compare=False)
     parsed: Parsed | None = field(default=None, repr=False, compare=False)
+    chunked: bool = field(default=False, repr=False, compare=False)
 
     def body(self) -> bytes:
         """Return the request as a JSON body, as it is POSTed to an upstream."""
@@ -156,11 +159,14 @@ class GraphQLResponse(NamedTuple):
         body: JSON, complete with `data` and, if any, `errors`.
         status: of HTTP.
         plain: whether it is known to hold data and no errors.
+        chunks: where the request takes such, a long answer, which is plain; whoever gets it closes it in the end. The
+            body is empty then.
     """
 
     body: bytes
     status: int = 200
     plain: bool = False
+    chunks: Spool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ class Wire(asyncio.Transport):
         self.written = b""
         self.writes = 0
         self.closed = False
+        self.aborted = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
@@ -43,6 +44,9 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
 
     def pause_reading(self) -> None:
         """Bodies are not read by anybody here."""

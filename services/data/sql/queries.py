@@ -1,13 +1,15 @@
 """Queries → SELECTs whose one column is JSON text made by Postgres.
 
 Objects are `row_to_json` over a row of named columns, lists are `json_agg` over such rows: the keys come out in the
-order selected. Lists without a limit come as a row for each object, so that they are never one value in Postgres, which
-would end at a gigabyte; for others that costs Python more than it saves Postgres. Relationships are subqueries
-correlated to the outer row. Where order or number of rows matters they are picked first, in a subquery of their own:
-nothing is computed for rows that are not returned. Counts of the same related rows share a scan (scans).
+order selected. Lists without a limit, or with a high one, come as a row for each object, so that they are never one
+value in Postgres, which would end at a gigabyte; for others that costs Python more than it saves Postgres.
+Relationships are subqueries correlated to the outer row. Where order or number of rows matters they are picked first,
+in a subquery of their own: nothing is computed for rows that are not returned. Counts of the same related rows share a
+scan (scans).
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from services.data.plan.tree import (
     AggregateQuery,
@@ -28,14 +30,18 @@ from services.data.sql.rows import select_sql, windowed
 from services.data.sql.scans import Scan, shared_scans
 from services.data.sql.sums import Sums, named
 
+LIST_HEAD: Final = "SELECT coalesce(json_agg(r.*), '[]') FROM ("
+"""How the statement of a list begins that comes as one value …"""
+
+OBJECTS_HEAD: Final = "SELECT row_to_json(r.*) FROM ("
+"""… and that of one whose objects come one by one. All the rest is the same."""
+
 
 def query_sql(query: Query, outer: str, aliases: Aliases) -> Fragment:
     """Return a SELECT of one row and one column: the answer as JSON; `outer` is the row it is joined to."""
     match query:
         case ListQuery(rows=rows, fields=fields):
-            return sql(
-                "SELECT coalesce(json_agg(r.*), '[]') FROM ({rows}) r", rows=_objects(rows, fields, outer, aliases)
-            )
+            return sql(LIST_HEAD + "{rows}) r", rows=_objects(rows, fields, outer, aliases))
         case ObjectQuery(rows=rows, fields=fields, unique=unique):
             return sql(
                 "SELECT row_to_json(r.*) FROM ({rows}{limit}) r",
@@ -49,7 +55,7 @@ def query_sql(query: Query, outer: str, aliases: Aliases) -> Fragment:
 def objects_sql(query: ListQuery, aliases: Aliases) -> Fragment:
     """Return a SELECT of one column and a row for each object of a list, as JSON."""
     rows = _objects(query.rows, query.fields, "", aliases)
-    return sql("SELECT row_to_json(r.*) FROM ({rows}) r", rows=rows)
+    return sql(OBJECTS_HEAD + "{rows}) r", rows=rows)
 
 
 def _objects(rows: Rows, fields: tuple[RowField, ...], outer: str, aliases: Aliases) -> Fragment:

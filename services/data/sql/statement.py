@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.data.plan.tree import ListQuery, Plan, Root
-from services.data.plan.values import Getter, Joined, NotJoined, Resolved, getter
+from services.data.plan.tree import ListQuery, Plan, Root, Rows
+from services.data.plan.values import Getter, Joined, NotJoined, Resolved, Source, Value, getter
 from services.data.sql.aliases import Aliases
 from services.data.sql.fragment import EMPTY, Fragment, Rendered, join, sql
-from services.data.sql.queries import objects_sql, query_sql
+from services.data.sql.queries import LIST_HEAD, OBJECTS_HEAD, objects_sql, query_sql
 from services.data.sql.scans import shared_scans
+
+LONG_DIGITS: Final = 5
+"""Lists whose limit has so many digits come as those without a limit do."""
 
 _TEXTS: Final = 50
 """Most texts that a statement keeps; few have more than one limit, and clients ask for pages of few sizes."""
@@ -24,12 +27,14 @@ class Statement:
             are powers of two. Lists travel as one text where they may.
         aliases: the response keys of the roots; the result is one row with a column for each, in this order.
         many: the result is a row with one column for each object of the only root's list.
+        limit: which parameter is the limit of the only root's list; None if it is no list, or has no limit.
         arrays: the same statement with lists as arrays, for requests whose lists cannot be joined; None if none has to.
     """
 
     rendered: Rendered
     aliases: tuple[str, ...]
     many: bool = False
+    limit: int | None = None
     arrays: "Statement | None" = None
     _getters: tuple[Getter, ...] = field(init=False, repr=False, compare=False)
     _text: str = field(init=False, repr=False, compare=False)
@@ -42,8 +47,9 @@ class Statement:
         object.__setattr__(self, "_getters", tuple(getter(source) for source in self.rendered.sources))
         object.__setattr__(self, "_text", self.rendered.text)
 
-    def bind(self, values: Mapping[str, Any]) -> tuple[str, list[Resolved]]:
-        """Return the SQL for a request with these values, and its parameters; see values.resolve.
+    def bind(self, values: Mapping[str, Any]) -> tuple[str, list[Resolved], bool]:
+        """Return the SQL for a request with these values, its parameters (see values.resolve), and whether its result
+        is a row for each object of a list.
 
         Raises:
             ValidationFailed: a value that only the request shows to be wrong: a negative limit, a malformed path.
@@ -54,7 +60,10 @@ class Statement:
             if self.arrays is None:
                 raise
             return self.arrays.bind(values)
-        return (self._limited(parameters) if self.rendered.ceilings else self._text), parameters
+        text = self._limited(parameters) if self.rendered.ceilings else self._text
+        if self.limit is not None and len(parameters[self.limit] or "") >= LONG_DIGITS:
+            return OBJECTS_HEAD + text[len(LIST_HEAD) :], parameters, True
+        return text, parameters, self.many
 
     def _limited(self, parameters: Sequence[Resolved]) -> str:
         """Return the text with ceilings that fit these parameters."""
@@ -81,9 +90,12 @@ def compile_plan(plan: Plan) -> Statement:
     """Return the statement that answers a plan with at least one root."""
     aliases = Aliases()
     many = False
+    limited = None
     match plan.roots:
         case (Root(query=ListQuery() as query),) if query.rows.limit is None:
             fragment, many = objects_sql(query, aliases), True
+        case (Root(query=ListQuery(rows=Rows(limit=Value(source=source))) as query),):
+            fragment, limited = query_sql(query, "", aliases), source
         case (root,):
             fragment = query_sql(root.query, "", aliases)
         case roots:
@@ -92,8 +104,13 @@ def compile_plan(plan: Plan) -> Statement:
     rendered = fragment.render(joined=True)
     arrays = None
     if any(isinstance(source, Joined) for source in rendered.sources):
-        arrays = Statement(rendered=fragment.render(), aliases=names, many=many)
-    return Statement(rendered=rendered, aliases=names, many=many, arrays=arrays)
+        with_arrays = fragment.render()
+        arrays = Statement(rendered=with_arrays, aliases=names, many=many, limit=_place(limited, with_arrays))
+    return Statement(rendered=rendered, aliases=names, many=many, limit=_place(limited, rendered), arrays=arrays)
+
+
+def _place(source: Source | None, rendered: Rendered) -> int | None:
+    return next((place for place, each in enumerate(rendered.sources) if each is source), None)
 
 
 def _row_of(roots: Sequence[Root], aliases: Aliases) -> Fragment:

@@ -221,3 +221,37 @@ def test_hostile_text_stays_in_the_parameters(text: str) -> None:
 
 def test_names_are_quoted() -> None:
     assert quote('a"b') == '"a""b"'
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "one_by_one"),
+    [
+        ("{ flow { id } }", {}, True),
+        ("{ flow(limit: 9999) { id } }", {}, False),
+        ("{ flow(limit: 10000) { id } }", {}, True),
+        ("query ($n: Int) { flow(limit: $n) { id } }", {"n": 9999}, False),
+        ("query ($n: Int) { flow(limit: $n) { id } }", {"n": 10000}, True),
+        ("query ($n: Int) { flow(limit: $n, offset: 10000) { id } }", {"n": 1}, False),
+        ("query ($n: Int = 10000) { flow(limit: $n) { id } }", {}, True),
+        ('{ flow(where: {id: {_in: ["a\\u001f", "b"]}}, limit: 10000) { id } }', {}, True),
+        ('{ flow(where: {id: {_in: ["a", "b"]}, version: {_gt: 1}}, offset: 1, limit: 10000) { id } }', {}, True),
+        ("query ($n: Int) { flow(where: {version: {_eq: $n}}, limit: $n) { id } }", {"n": 10000}, True),
+        ("{ flow(limit: 10000) { id } tenant { id } }", {}, False),
+        ('{ flow_by_pk(id: "10000") { id } }', {}, False),
+        ("{ flow_aggregate(limit: 10000) { nodes { id } } }", {}, False),
+    ],
+)
+def test_long_lists_come_row_by_row(query: str, variables: Mapping[str, Any], one_by_one: bool) -> None:
+    prepared = requests().prepare(GraphQLRequest(query=query, variables=variables))
+    assert prepared.many is one_by_one
+    assert prepared.text.startswith("SELECT row_to_json(r.*) FROM (") or not one_by_one
+
+
+def test_all_that_a_high_limit_changes_is_how_rows_are_handed_out() -> None:
+    query = "query ($n: Int) { flow(where: {version: {_eq: $n}}, order_by: {name: asc}, limit: $n) { id } }"
+    prepare = Requests(schema()).prepare
+    short, long = (prepare(GraphQLRequest(query=query, variables={"n": limit})) for limit in (9999, 10000))
+    assert short.answer is long.answer
+    assert short.text == long.text.replace("row_to_json(r.*)", "coalesce(json_agg(r.*), '[]')", 1)
+    assert (short.parameters, long.parameters) == (["9999"] * 2, ["10000"] * 2)
+    assert short.response([[b"[1, \n 2]"]]) == long.response([[b"1"], [b"2"]]) == b'{"data":{"flow":[1, \n 2]}}'
