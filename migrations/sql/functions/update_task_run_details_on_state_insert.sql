@@ -3,11 +3,15 @@
 -- UPDATE so that it is judged again after waiting for another writer of the same run.
 --
 -- A run that was made with the state is not written once more: an UPDATE costs an entry in each of the table's indexes,
--- and nothing would change, as `updated` is the time of the transaction. Only triggers make runs so.
+-- and nothing would change, as `updated` is the time of the transaction. Only triggers make runs so: of those that
+-- insert_task_runs_after_flow_run_insert makes, it tells; at others' a look is taken.
 CREATE FUNCTION public.update_task_run_details_on_state_insert() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_trigger_depth() > 1 THEN
+        IF current_setting('prefect_server.first_states', true) = pg_trigger_depth()::text THEN
+            RETURN NEW;
+        END IF;
         PERFORM FROM task_run AS run
         WHERE run.id = NEW.task_run_id
             AND run.updated IS NOT DISTINCT FROM now()

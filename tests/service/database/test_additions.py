@@ -205,6 +205,23 @@ async def test_functions_that_we_made_are_renewed_and_no_others(legacy_url: str)
         )
 
 
+async def test_functions_of_a_later_release_are_renewed_too(legacy_url: str) -> None:
+    """schema.md §3: those that made first states with a look at each run."""
+    before = (Path(__file__).parent / "functions_at_a41d7c93e6b0.sql").read_text(encoding="utf-8")
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        await connection.execute(before)
+        await connection.execute("UPDATE prefect_server_version SET version_num = 'a41d7c93e6b0'")
+    await upgrade(legacy_url)
+    async with connected(legacy_url) as connection:
+        for name in ("insert_task_runs_after_flow_run_insert", "update_task_run_details_on_state_insert"):
+            text = (migrations_folder() / f"sql/functions/{name}.sql").read_text(encoding="utf-8")
+            body = await connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = $1", name)
+            assert body
+            assert body in text
+            assert body not in before
+
+
 async def test_functions_that_somebody_set_options_of_stay_as_they_are(legacy_url: str) -> None:
     """Giving them a new text would drop the options, and with `search_path` the way to the tables."""
     before = (Path(__file__).parent / "functions_before.sql").read_text(encoding="utf-8")

@@ -295,3 +295,49 @@ async def test_task_runs_that_a_new_flow_run_has_already_get_a_state_too(databas
             flow.id,
         )
     assert [tuple(row) for row in rows] == [(-1, 1, "Pending", 1), (-1, 1, "Pending", 1), (7, 1, "Pending", 1)]
+
+
+async def test_the_task_runs_of_a_new_flow_run_are_made_without_reading_a_table(database: Database) -> None:
+    """§3: whatever Postgres believes: here, that every flow run has thousands of task runs."""
+    async with database.transaction() as session:
+        flow = await make_flow(session, tasks=2)
+        run = await make_flow_run(session, flow=flow)
+        await session.execute(
+            "INSERT INTO task_run (flow_run_id, task_id, map_index) SELECT $1, $2, generate_series(0, 5000)",
+            run,
+            flow.task_ids[0],
+        )
+        await session.execute("ANALYZE task_run")
+        read = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'task_run'"
+        before = await session.fetch_value(read)
+        for _ in range(10):  # after a few times a function's plans no longer depend on values
+            await make_flow_run(session, flow=flow)
+        assert await session.fetch_value(read) == before
+
+
+async def test_a_state_that_a_trigger_adds_to_a_new_task_run_counts(database: Database) -> None:
+    """§3: a run follows its states, whoever writes them, and while its flow run is being made too."""
+    async with database.transaction() as session:
+        await session.execute(
+            """
+            CREATE FUNCTION pg_temp.go_on() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF NEW.version = 1 THEN
+                    INSERT INTO task_run_state (tenant_id, task_run_id, version, state, message, serialized_state)
+                    VALUES (NEW.tenant_id, NEW.task_run_id, 2, 'Scheduled', 'of a trigger', '{"type": "Scheduled"}');
+                END IF;
+                RETURN NEW;
+            END
+            $$
+            """
+        )
+        # fired before and after the trigger of ours, which comes in the order of names
+        for name in ("a_go_on", "z_go_on"):
+            await session.execute(
+                f"CREATE TRIGGER {name} AFTER INSERT ON task_run_state"
+                " FOR EACH ROW EXECUTE PROCEDURE pg_temp.go_on()"
+            )
+        flow = await make_flow(session, tasks=3)
+        run = await make_flow_run(session, flow=flow)
+        rows = await session.fetch("SELECT version, state, state_message FROM task_run WHERE flow_run_id = $1", run)
+    assert [tuple(row) for row in rows] == [(2, "Scheduled", "of a trigger")] * 3
