@@ -334,8 +334,7 @@ async def test_a_state_that_a_trigger_adds_to_a_new_task_run_counts(database: Da
         # fired before and after the trigger of ours, which comes in the order of names
         for name in ("a_go_on", "z_go_on"):
             await session.execute(
-                f"CREATE TRIGGER {name} AFTER INSERT ON task_run_state"
-                " FOR EACH ROW EXECUTE PROCEDURE pg_temp.go_on()"
+                f"CREATE TRIGGER {name} AFTER INSERT ON task_run_state FOR EACH ROW EXECUTE PROCEDURE pg_temp.go_on()"
             )
         flow = await make_flow(session, tasks=3)
         run = await make_flow_run(session, flow=flow)
