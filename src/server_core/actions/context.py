@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from server_core.actions.flow_memory import FlowMemory
 from server_core.clock import Clock, utc_now
 from server_core.config import Settings
 from server_core.db.session import Database
@@ -19,10 +20,12 @@ class ActionContext:
         database: where transactions are opened.
         settings: limits and defaults.
         clock: returns the current time in UTC.
+        flows: what runs take from their flows, as it was read last.
         hook_delivery: delivers what is queued for cloud hooks; None: another process does. Whoever makes it stops it.
     """
 
     database: Database
     settings: Settings = field(default_factory=Settings)
     clock: Clock = utc_now
+    flows: FlowMemory = field(default_factory=FlowMemory)
     hook_delivery: "HookDelivery | None" = None

@@ -5,6 +5,7 @@ for planned runs, by the scheduler.
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -142,10 +143,11 @@ async def create_flow_run(
 
     run = None
     if idempotency_key is not None:
-        async with context.database.read() as session:
-            found = await _find_flow(session, flow_id=flow_id, version_group_id=version_group_id)
-            flow = await store.find_flow(session, flow_id=found)
-        run = await _create_flow_run_of(context, spec(found), flow)
+        found = flow_id
+        if found is None:
+            async with context.database.read() as session:
+                found = await _find_flow(session, flow_id=None, version_group_id=version_group_id)
+        run = await _create_keyed_flow_run(context, spec(found))
     if run is None:
         async with context.database.transaction(repeatable=idempotency_key is not None) as session:
             found = await _find_flow(session, flow_id=flow_id, version_group_id=version_group_id)
@@ -165,14 +167,34 @@ async def _find_flow(session: ReadSession, *, flow_id: UUID | None, version_grou
     return newest
 
 
-async def _create_flow_run_of(context: ActionContext, spec: FlowRunSpec, flow: Row | None) -> CreatedRun | None:
+async def _create_keyed_flow_run(context: ActionContext, spec: FlowRunSpec) -> CreatedRun | None:
     """Create a flow run that has a key by one statement; None: its flow or group was changed after it was read.
+
+    What a run takes from its flow is remembered from the last one. What that leads to counts only if the statement
+    finds the flow unchanged: errors do not, so the flow is read before one is raised.
 
     One without a key is made in a transaction: if the statement breaks off, it is certain then that nothing was made.
     """
     now = context.clock()
+    known = context.flows.get(spec.flow_id)
+    if known is not None:
+        wanted = None
+        with suppress(ServerError):
+            wanted = _plan(spec, known, now)
+        created = wanted and await _insert_flow_run_of(context, spec, wanted, known, now)
+        if created:
+            return created
+    async with context.database.read() as session:
+        flow = await store.find_flow(session, flow_id=spec.flow_id)
+    context.flows.note(spec.flow_id, flow)
     wanted = _plan(spec, flow, now)
     assert flow is not None  # noqa: S101 - there is no plan without one
+    return await _insert_flow_run_of(context, spec, wanted, flow, now)
+
+
+async def _insert_flow_run_of(
+    context: ActionContext, spec: FlowRunSpec, wanted: store.NewFlowRun, flow: Row, now: datetime
+) -> CreatedRun | None:
     async with context.database.autocommit() as session:
         row = await store.insert_flow_run_of(session, run=wanted, flow=flow, now=now)
     if row is None:

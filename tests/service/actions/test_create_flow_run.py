@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -288,9 +289,56 @@ async def test_what_was_read_of_a_flow_must_still_hold(database: Database, flow:
     assert await fetch_all(database, "SELECT FROM flow_run") == []
 
 
-async def test_a_run_with_a_key_costs_two_round_trips(context: ActionContext, database: Database, flow: Flow) -> None:
-    """As the client sends it: what its flow says is read, then it is made if that still holds."""
+async def test_a_run_with_a_key_costs_one_round_trip(context: ActionContext, database: Database, flow: Flow) -> None:
+    """As the client sends it: what its flow says is known from the run before; it is made if that still holds."""
+    sent = []
     for key in ("first", "second", "second"):
         async with recorded(database) as recorder:
             await create_flow_run(context, flow_id=flow.id, idempotency_key=key)
-    assert len(recorder.sent) == 2
+        sent.append(len(recorder.sent))
+    assert sent == [2, 1, 1]
+
+
+@pytest.mark.parametrize("key", ["another", "first"])
+async def test_what_is_known_of_a_flow_may_be_old(
+    context: ActionContext, database: Database, flow: Flow, key: str
+) -> None:
+    """§2.6: a run is what flow and group say when it is made, whoever changed them, and however long ago."""
+    first = await create_flow_run(context, flow_id=flow.id, idempotency_key="first")
+    await execute(database, "UPDATE flow_group SET labels = '[\"late\"]'")
+    made = await create_flow_run(context, flow_id=flow.id, idempotency_key=key)
+    row = await fetch_one(database, "flow_run", made)
+    assert (made == first) == (key == "first")
+    assert row["labels"] == ([] if made == first else ["late"])
+    async with recorded(database) as recorder:
+        await create_flow_run(context, flow_id=flow.id, idempotency_key="and another")
+    assert len(recorder.sent) == 1
+
+
+REQUIRED = """UPDATE flow SET parameters = '[{"name": "x", "required": true}]'"""
+
+
+async def test_errors_are_about_the_flow_as_it_is(context: ActionContext, database: Database, flow: Flow) -> None:
+    """§2.6: neither is a run refused for what a flow said before, nor made of one that is archived or gone."""
+    number = count()
+
+    async def create(**given: Any) -> UUID:
+        return await create_flow_run(context, flow_id=flow.id, idempotency_key=f"key {next(number)}", **given)
+
+    await create()
+    await execute(database, REQUIRED)
+    with pytest.raises(InvalidInput, match="Required"):
+        await create()
+    await create(parameters={"x": 1})
+    await execute(database, "UPDATE flow SET parameters = '[]'")
+    await create()
+    await execute(database, "UPDATE flow SET archived = true")
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="archived"):
+            await create()
+    await execute(database, "UPDATE flow SET archived = false")
+    await create()
+    await execute(database, "DELETE FROM flow")
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await create()
