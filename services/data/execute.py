@@ -34,6 +34,8 @@ from services.data.errors import (
 from services.data.weighing import TooHeavy, WeighingConnection, fetch_weighed, weigh_json
 
 if TYPE_CHECKING:
+    from asyncpg.cursor import Cursor
+
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 logger = logging.getLogger(__name__)
@@ -260,6 +262,17 @@ class Postgres:
                 await transaction.rollback()
                 raise
             await transaction.commit()
+
+    async def portal(self, connection: "Connection", text: str, parameters: Sequence[Any]) -> "Cursor[asyncpg.Record]":
+        """Return the rows of a statement, to be fetched piece by piece in the transaction that the connection is in."""
+        if not self._route.pooled:
+            return await connection.cursor(text, *parameters)
+        # By itself the driver makes a cursor of a statement with a name, which it counts in each process alike, and
+        # leaves behind for whoever has the server connection next. One without a name is replaced by the next; so it is
+        # prepared twice, since the first time the driver may have asked for types meanwhile.
+        await connection.prepare(text, name="")
+        statement = await connection.prepare(text, name="")
+        return await statement.cursor(*parameters)
 
     async def _prepare(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await weigh_json(connection)

@@ -102,7 +102,7 @@ class Portals:
         before = head
         try:
             async with self._postgres.transaction() as connection:
-                cursor = await connection.cursor(prepared.text, *prepared.parameters)
+                cursor = await self._postgres.portal(connection, prepared.text, prepared.parameters)
                 wanted = FIRST_ROWS
                 while len(rows := cast(Rows, await cursor.fetch(wanted))) == wanted:
                     chunk = joined(rows)

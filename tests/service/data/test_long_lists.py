@@ -7,11 +7,14 @@ is either none or an hour.
 import asyncio
 import json
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import asyncpg
 import pytest
 
 from server_core.spool import Spool
@@ -43,6 +46,18 @@ FROM generate_series(1, $1::int) n
 WORKING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'prefect-server data' AND state <> 'idle'
+"""
+
+ANOTHER_PROCESS = """
+import asyncio, sys
+from tests.service.data.test_long_lists import NO_PATIENCE, ask, serving, whole
+
+async def main():
+    async with serving(sys.argv[1], NO_PATIENCE) as service:
+        response = await ask(service, '{ tenant(where: {slug: {_lte: "002000"}}) { id slug } }')
+        print(response.status if response.chunks is not None and await whole(response) else response.body)
+
+asyncio.run(main())
 """
 
 
@@ -292,3 +307,19 @@ async def test_through_a_pooler_in_transaction_mode(tenants_url: str) -> None:
             assert await whole(await ask(service, "{ tenant(limit: 1, order_by: {slug: asc}) { slug } }")) == (
                 b'{"data":{"tenant":[{"slug":"000001"}]}}'
             )
+
+
+async def test_processes_that_share_a_pooler_do_not_meet(tenants_url: str) -> None:
+    """A process counts its statements from one, as the one before it did, or the one beside it."""
+    with pooling(tenants_url, size=1) as pooled:
+        for _ in range(2):
+            asked = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", ANOTHER_PROCESS, pooled, stdout=subprocess.PIPE
+            )
+            said, _ = await asked.communicate()
+            assert said == b"200\n"
+        connection = await asyncpg.connect(pooled, statement_cache_size=0)
+        try:
+            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+        finally:
+            await connection.close()
