@@ -238,7 +238,10 @@ async def main(given: argparse.Namespace) -> None:
     names = given.only or [name for name in SECTIONS if given.scale == "full" or name not in SLOW]
     begun = time.perf_counter()
     rows: list[Row] = []
-    load = f"by {generator()}, {CONNECTIONS} connections, {scale.rounds} rounds of {scale.seconds:g} s in slices of {SLICE:g} s"
+    load = (
+        f"by {generator()}, {CONNECTIONS} connections,"
+        f" {scale.rounds} rounds of {scale.seconds:g} s in slices of {SLICE:g} s"
+    )
     done: list[str] = []
     report = Report(rows=rows, about={})
     for name in names:
