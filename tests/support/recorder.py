@@ -7,7 +7,7 @@ assert len(recorder.statements) == 3
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -59,10 +59,7 @@ async def recorded(target: "Database | Pool | WarmPool | Connection") -> AsyncIt
     A pool is filled to its maximum first: a connection made during the block would not be recorded.
     """
     recorder = Recorder()
-    if isinstance(target, Database):
-        assert target._pool is not None
-        target = target._pool
-    if not isinstance(target, asyncpg.Pool | WarmPool):
+    if not isinstance(target, asyncpg.Pool | WarmPool | Database):
         with target.query_logger(recorder):
             yield recorder
         return
@@ -79,10 +76,26 @@ async def recorded(target: "Database | Pool | WarmPool | Connection") -> AsyncIt
 
 
 @asynccontextmanager
-async def all_of(pool: "Pool | WarmPool") -> "AsyncIterator[list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]]":
-    """Borrow every connection the pool may hand out; all must be idle."""
-    borrow, give_back = (pool.borrow, pool.give_up) if isinstance(pool, WarmPool) else (pool.acquire, pool.release)
-    connections = [await borrow() for _ in range(pool.get_max_size())]
+async def all_of(
+    target: "Database | Pool | WarmPool",
+) -> "AsyncIterator[list[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]]":
+    """Borrow every connection that may be handed out.
+
+    Those of a pool must be idle. Those of a database are waited for, as its borrowers wait for each other.
+    """
+    if isinstance(target, Database):
+        pool = target._pool
+        assert pool is not None
+        async with AsyncExitStack() as places:
+            for _ in range(pool.get_max_size()):
+                await places.enter_async_context(target._places)
+            async with all_of(pool) as connections:
+                yield connections
+        return
+    borrow, give_back = (
+        (target.borrow, target.give_up) if isinstance(target, WarmPool) else (target.acquire, target.release)
+    )
+    connections = [await borrow() for _ in range(target.get_max_size())]
     try:
         yield connections
     finally:
