@@ -4,10 +4,11 @@ Connections are in UTC, with a fixed search_path and statement_timeout, and read
 (write). JSON arrives as bytes and stays so.
 """
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -15,7 +16,7 @@ import asyncpg
 from server_core.db.contact import Contact
 from server_core.db.dsn import plain_dsn
 from server_core.db.route import STARTUP, STATEMENT_REFUSED, Route, local_settings, look_up, refused_statement
-from server_core.db.warm import WarmPool
+from server_core.db.warm import RELEASE_SECONDS, WarmPool
 from server_core.errors import Overloaded
 from server_core.gate import Gate
 from services.data.errors import (
@@ -259,7 +260,9 @@ class Postgres:
             try:
                 yield connection
             except BaseException:
-                await transaction.rollback()
+                with suppress(TimeoutError):  # then the pool closes the connection
+                    async with asyncio.timeout(RELEASE_SECONDS):
+                        await transaction.rollback()
                 raise
             await transaction.commit()
 

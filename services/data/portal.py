@@ -65,6 +65,7 @@ class Portals:
         task = asyncio.create_task(self._fill(spool, prepared), name="portal")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: spool.fail(ConnectionFailed()))  # if it was cancelled
         try:
             await spool.begun()
         except BaseException:
@@ -87,9 +88,6 @@ class Portals:
                 if spool.highest:  # something is on its way to the client
                     raise
                 await self._read(spool, prepared)
-        except asyncio.CancelledError:
-            spool.fail(ConnectionFailed())
-            raise
         except DataError as error:
             spool.fail(error)
         except Exception as error:

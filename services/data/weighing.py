@@ -8,6 +8,7 @@ counted where they are decoded, which costs a short list nothing.
 """
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,36 +23,52 @@ class TooHeavy(Exception):
 
 
 class Scales:
-    """What the JSON of a connection's statement weighs: decodes it, that is, leaves it as it is."""
+    """What the JSON of a connection's statement weighs.
 
-    __slots__ = ("_left", "_task")
+    Attributes:
+        decode: takes a value and leaves it as it is; called by the driver for each. A closure, because it is called for
+            each row: what it needs is nearer than the attributes of an object.
+        tipped: whether the last statement that was weighed was given up.
+    """
+
+    __slots__ = ("_allow", "_task", "decode", "tipped")
 
     def __init__(self) -> None:
-        self._left = 0
+        left = sys.maxsize
+
+        def decode(text: bytes) -> bytes:
+            nonlocal left
+            left -= len(text)
+            if left < 0:
+                self._tip()
+            return text
+
+        def allow(heaviest: int) -> None:
+            nonlocal left
+            left = heaviest
+
+        self.decode = decode
+        self.tipped = False
+        self._allow = allow
         self._task: asyncio.Task[Any] | None = None
-
-    def __call__(self, text: bytes) -> bytes:
-        """Take a value; called by the driver for each."""
-        if self._task is not None:
-            self._left -= len(text)
-            if self._left < 0:
-                self._task.cancel()  # it waits for the statement, which thereby ends
-                self._task = None
-        return text
-
-    @property
-    def tipped(self) -> bool:
-        """Whether the statement was given up."""
-        return self._left < 0
 
     def begin(self, heaviest: int) -> None:
         """Weigh what the current task asks for."""
-        self._left = heaviest
+        self.tipped = False
         self._task = asyncio.current_task()
+        self._allow(heaviest)
 
     def end(self) -> None:
         """Weigh no more."""
         self._task = None
+        self._allow(sys.maxsize)
+
+    def _tip(self) -> None:
+        task = self._task
+        self.end()
+        if task is not None:
+            self.tipped = True
+            task.cancel()  # it waits for the statement, which thereby ends
 
 
 class WeighingConnection(asyncpg.Connection):
@@ -65,7 +82,7 @@ async def weigh_json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     if isinstance(connection, WeighingConnection):
         connection.scales = Scales()
         await connection.set_type_codec(
-            "json", schema="pg_catalog", encoder=bytes, decoder=connection.scales, format="binary"
+            "json", schema="pg_catalog", encoder=bytes, decoder=connection.scales.decode, format="binary"
         )
 
 

@@ -436,7 +436,8 @@ class _Connection(asyncio.Protocol):
     def _complete(self) -> None:
         if self._answer is not None and not self._answer.done() and self._parser is not None:
             status = self._parser.get_status_code()
-            self._answer.set_result(GraphQLResponse(body=b"".join(self._chunks), status=status))
+            plain = self._plain and status == HTTPStatus.OK
+            self._answer.set_result(GraphQLResponse(body=b"".join(self._chunks), status=status, plain=plain))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
