@@ -141,6 +141,10 @@ class Postgres:
         """Return the pool, for its figures; None while it is not open."""
         return self._pool
 
+    def is_waited_for(self) -> bool:
+        """Tell whether somebody waits for a connection."""
+        return self._gate.is_waited_for()
+
     async def start(self) -> None:
         """Open the pool; connections are made at once, so that a wrong DSN fails here."""
         self._route = await look_up(self._dsn)

@@ -62,6 +62,7 @@ class Portals:
             DataError: Postgres refuses the statement or cannot be reached.
         """
         spool = Spool(stop=lambda: task.cancel(), most=self._sizes.held, patience=self._sizes.patience)
+        spool.give_way(self._postgres.is_waited_for)
         task = asyncio.create_task(self._fill(spool, prepared), name="portal")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -82,6 +82,7 @@ class Admission:
                         gate.leave()
                     else:
                         chunks.when_over(gate.leave)
+                        chunks.give_way(gate.is_waited_for)
             if gate is not None and response.status == 503 and Unavailable.code.encode() in response.body:
                 raise Overloaded(f"The {owner} service is busy; try again in a few seconds.")
             outcome = outcome_of(response)

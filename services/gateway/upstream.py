@@ -212,6 +212,7 @@ class HttpUpstream:
                 self._places.leave()
             else:
                 chunks.when_over(self._places.leave)
+                chunks.give_way(self._places.is_waited_for)
 
     def _payload(self, request: GraphQLRequest) -> bytes:
         body = request.body()

@@ -48,6 +48,10 @@ class Gate:
         """How many wait."""
         return len(self._urgent) + len(self._others)
 
+    def is_waited_for(self) -> bool:
+        """Tell whether somebody waits."""
+        return bool(self._urgent or self._others)
+
     def enter_at_once(self, *, urgent: bool = False) -> bool:
         """Take a place if there is one; tell whether there was. To be tried before `enter`: it costs no coroutine."""
         if self._free > (0 if urgent else self._kept):  # then nobody waits whose turn it is

@@ -8,8 +8,8 @@ Used by the data service between Postgres and the client, and by the gateway bet
     spool.close()                                                 who sends wants no more
 
 What makes chunks holds something dear: a connection to Postgres, a place at an upstream. So it waits for a client that
-reads slowly only while more than `most` bytes lie here, and only so long; then it goes on, and the rest of the answer
-lies in memory, as all of it would without chunks.
+reads slowly only while more than `most` bytes lie here, only so long, and only while nobody waits for the same; then it
+goes on, and the rest of the answer lies in memory, as all of it would without chunks.
 """
 
 import asyncio
@@ -23,6 +23,9 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 PATIENCE_SECONDS: Final = 3.0
 """So long, in all, and as long again as it took to make what was made: what is dear is held about twice as long as
 without a client, at most."""
+
+LOOK_SECONDS: Final = 0.1
+"""Who waits for a client looks so often whether somebody waits for what it holds."""
 
 
 class Closed(Exception):
@@ -69,6 +72,7 @@ class Spool:
         self._maker: asyncio.Future[None] | None = None
         self._sender: asyncio.Future[None] | None = None
         self._then: list[Callable[[], object]] = []
+        self._wanted: list[Callable[[], bool]] = []
 
     @property
     def full(self) -> bool:
@@ -85,15 +89,15 @@ class Spool:
         _wake(self._sender)
 
     async def room(self) -> None:
-        """Wait until there is room, nobody wants more, or the patience is over."""
-        while self.full:
+        """Wait until there is room, nobody wants more, the patience is over, or others wait."""
+        while self.full and not any(wanted() for wanted in self._wanted):
             now = self._clock()
             # How long it has worked, and may wait as long again, is the time since it began without what it waited.
             left = self._patience + (now - self._began - self._waited) - self._waited
             if left <= 0:
                 return
             maker = self._maker = self._loop.create_future()
-            timer = self._loop.call_later(left, _wake, maker)
+            timer = self._loop.call_later(min(left, LOOK_SECONDS) if self._wanted else left, _wake, maker)
             try:
                 await maker
             finally:
@@ -120,8 +124,18 @@ class Spool:
         else:
             self._then.append(then)
 
+    def give_way(self, wanted: Callable[[], bool]) -> None:
+        """Wait for a client only while nobody wants what the making holds.
+
+        Args:
+            wanted: tells whether somebody does; asked every LOOK_SECONDS while it waits.
+        """
+        self._wanted.append(wanted)
+
     def close(self) -> None:
         """Want no more, and stop the making if it is not over."""
+        if self._closed:
+            return
         self._closed = True
         self._drop()
         if not self._over:

@@ -183,3 +183,24 @@ async def test_what_is_to_be_done_when_it_is_over_is_done_once(ending: Callable[
     assert done == [1]
     chunks.when_over(lambda: done.append(2))
     assert done == [1, 2]
+
+
+async def test_nobody_waits_for_a_client_while_others_wait() -> None:
+    chunks = spool(patience=NEVER)
+    waiting: list[str] = []
+    chunks.give_way(lambda: bool(waiting))
+    chunks.push(bytes(11))
+    making = asyncio.create_task(chunks.room())
+    await asyncio.sleep(0)
+    assert not making.done()
+    waiting.append("somebody")
+    await making
+    assert chunks.full
+
+
+async def test_who_wants_no_more_says_so_once() -> None:
+    stopped = Stopped()
+    chunks = spool(stopped)
+    chunks.close()
+    chunks.close()
+    assert stopped.times == 1, "a second time would interrupt the end of what was stopped"

@@ -247,9 +247,10 @@ async def test_who_leaves_midway_holds_nothing(world: World, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("over_http", [False, True])
-async def test_who_does_not_read_is_not_waited_for(tenants_url: str, over_http: bool) -> None:
-    """Neither the one connection nor the one place is held for as long as a client reads."""
-    async with serving(tenants_url, over_http=over_http, patience=-HOUR) as world:
+@pytest.mark.parametrize("patience", [-HOUR, HOUR])
+async def test_who_does_not_read_is_not_waited_for(tenants_url: str, over_http: bool, patience: float) -> None:
+    """Neither the one connection nor the one place is held for as long as a client reads, if others want them."""
+    async with serving(tenants_url, over_http=over_http, patience=patience) as world:
         async with unread(world, LONG) as (reader, _):
             assert (await world.ask(SHORT)).json() == {"data": {"tenant": [{"slug": "000001"}]}}
             assert not await world.is_working()
