@@ -473,6 +473,7 @@ class _Connection(asyncio.Protocol):
         """Tell whether what comes now is the beginning of a long answer to be passed on as it comes."""
         return (
             self._chunked
+            and self._framed
             and self._plain
             and not self._chunks
             and self._parser is not None

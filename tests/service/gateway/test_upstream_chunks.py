@@ -115,6 +115,12 @@ async def test_other_answers_come_whole(server: RawServer, pieces: list[bytes], 
         assert (response.body, response.chunks, response.plain) == (BODY, None, plain)
 
 
+async def test_an_answer_that_ends_with_its_connection_comes_whole(server: RawServer) -> None:
+    server.then(server.saying(HEAD.replace(b"Transfer-Encoding: chunked\r\n", b""), BODY, close=True))
+    response = await upstream(server).execute(QUERY)
+    assert (response.body, response.chunks, response.plain) == (BODY, None, True)
+
+
 async def test_who_takes_no_chunks_gets_it_whole(server: RawServer) -> None:
     server.then(server.saying(HEAD, chunk(BODY[:5]), chunk(BODY[5:]) + END))
     response = await upstream(server).execute(WHOLE)
