@@ -259,9 +259,11 @@ async def test_a_client_that_hangs_up_with_requests_in_line_is_no_error(caplog: 
     [
         ("127.0.0.1", [], ("127.0.0.1", 1, "http")),
         ("127.0.0.1", [(b"x-forwarded-for", b"10.0.0.7"), (b"x-forwarded-proto", b"https")], ("10.0.0.7", 0, "https")),
+        ("127.0.0.1", [(b"x-forwarded-for", b"10.0.0.7")], ("10.0.0.7", 0, "http")),
+        ("127.0.0.1", [(b"x-forwarded-proto", b"https")], ("127.0.0.1", 1, "https")),
         ("10.0.0.9", [(b"x-forwarded-for", b"10.0.0.7"), (b"x-forwarded-proto", b"https")], ("10.0.0.9", 1, "http")),
     ],
-    ids=["no proxy", "a proxy on this machine", "somebody else"],
+    ids=["no proxy", "a proxy on this machine", "who it is alone", "its scheme alone", "somebody else"],
 )
 async def test_a_proxy_on_this_machine_tells_who_its_client_is(
     peer: str, headers: list[tuple[bytes, bytes]], seen: tuple[str, int, str]

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -20,15 +21,17 @@ import pytest
 from server_core.spool import Spool
 from server_core.wire import GraphQLRequest, GraphQLResponse
 from services.data.answer import Answer, Prepared
-from services.data.app import METADATA, DataService
+from services.data.app import METADATA, DataService, create_app
 from services.data.errors import ConnectionFailed, TimedOut
 from services.data.execute import Postgres
 from services.data.portal import FIRST_ROWS, ListSizes, Portals
 from services.data.sql.fragment import Rendered
 from services.data.sql.statement import Statement
 from tests.support.cluster import Cluster, connected
+from tests.support.exchange import framed, posted, read_reply, spoken
 from tests.support.pooler import pooling
 from tests.support.recorder import recorded
+from tests.support.servers import listening
 from tests.support.settings import data_settings, server_settings
 from tests.support.waiting import wait_until
 
@@ -160,6 +163,21 @@ async def test_a_long_list_is_asked_for_again_in_a_transaction(tenants_url: str)
     first, *others = recorder.sent
     assert "row_to_json" in first
     assert [text.split()[0] for text in others] == ["BEGIN", "COMMIT"], "the driver does not tell of portals"
+
+
+async def test_over_http(tenants_url: str) -> None:
+    """Also to a client of HTTP/1.0, which knows of no chunks."""
+    async with serving(tenants_url, NO_PATIENCE) as service, listening(create_app(service)) as url:
+        parts = urlsplit(url)
+        (request,) = framed(posted('{ tenant(where: {slug: {_lte: "002000"}}) { id slug } }', target="/v1/graphql"))
+        replies = [
+            read_reply(await spoken(parts.hostname or "", parts.port or 0, request.replace(b"HTTP/1.1", version, 1)))
+            for version in (b"HTTP/1.1", b"HTTP/1.0")
+        ]
+    chunked, whole = replies
+    assert (chunked.headers["transfer-encoding"], chunked.body) == ("chunked", whole.body)
+    assert whole.headers["content-length"] == str(len(whole.body))
+    assert len(whole.json()["data"]["tenant"]) == 2000
 
 
 async def test_of_a_very_long_list_little_is_held(tenants_url: str) -> None:
