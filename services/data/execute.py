@@ -102,6 +102,9 @@ class Postgres:
         waiting: most that wait for a connection.
         wait_seconds: longest wait for one.
         contact: told whether the database answers.
+
+    Attributes:
+        statement_timeout: as given.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class Postgres:
         self._dsn = plain_dsn(dsn)
         self._pool_size = pool_size
         self._statement_cache_size = statement_cache_size
-        self._statement_timeout = statement_timeout
+        self.statement_timeout = statement_timeout
         self._read_only = read_only
         self._contact = contact or Contact(logger)
         self._gate = Gate(places=pool_size, waiting=waiting, seconds=wait_seconds)
@@ -290,7 +293,7 @@ class Postgres:
         return {
             **_SESSION,
             "default_transaction_read_only": "on" if self._read_only else "off",
-            "statement_timeout": str(round(self._statement_timeout * 1000)),
+            "statement_timeout": str(round(self.statement_timeout * 1000)),
         }
 
     async def _fetch(self, text: str, parameters: Sequence[Any], heaviest: int | None) -> list[asyncpg.Record]:

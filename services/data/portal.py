@@ -2,17 +2,21 @@
 
 The rows are read through a portal (a cursor of the protocol) in a transaction, so many at a time as make a chunk. One
 statement has one snapshot, however long it is read. The connection is held while Postgres works, and while a client
-that reads slowly is waited for, which is not for long (server_core.spool). `statement_timeout` counts for each piece.
+that reads slowly is waited for, which is not for long (server_core.spool). For Postgres each piece begins its
+`statement_timeout` anew, so what the pieces take together is limited here.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from server_core.spool import MOST_BYTES, PATIENCE_SECONDS, Spool
 from services.data.answer import BETWEEN_ROWS, Prepared, Rows, joined
-from services.data.errors import ConnectionFailed, DataError
+from services.data.errors import ConnectionFailed, DataError, TimedOut
 from services.data.execute import LOST, NotBegun, Postgres
+
+_T = TypeVar("_T")
 
 FIRST_ROWS: Final = 500
 MOST_ROWS: Final = 2000
@@ -37,6 +41,34 @@ class ListSizes:
 
 
 SIZES: Final = ListSizes()
+
+
+class TimeLimit:
+    """What some steps may take together, whatever is done between them.
+
+    Args:
+        seconds: in all; 0 for no limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds or None
+        self._loop = asyncio.get_running_loop()
+
+    async def bound(self, step: Awaitable[_T]) -> _T:
+        """Take a step.
+
+        Raises:
+            TimedOut: the time is over; the step is cancelled.
+        """
+        began = self._loop.time()
+        try:
+            async with asyncio.timeout(self._left):
+                return await step
+        except TimeoutError as error:
+            raise TimedOut("Operation timed out", path="$") from error
+        finally:
+            if self._left is not None:
+                self._left -= self._loop.time() - began
 
 
 class Portals:
@@ -103,7 +135,8 @@ class Portals:
             async with self._postgres.transaction() as connection:
                 cursor = await self._postgres.portal(connection, prepared.text, prepared.parameters)
                 wanted = FIRST_ROWS
-                while len(rows := cast(Rows, await cursor.fetch(wanted))) == wanted:
+                limit = TimeLimit(self._postgres.statement_timeout)
+                while len(rows := cast(Rows, await limit.bound(cursor.fetch(wanted)))) == wanted:
                     chunk = joined(rows)
                     wanted = min(MOST_ROWS, max(1, len(rows) * self._sizes.chunk // len(chunk)))
                     del rows

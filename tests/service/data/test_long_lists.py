@@ -273,6 +273,17 @@ async def test_a_time_limit_midway_fails_the_rest(tenants_url: str) -> None:
         ), "the connection is as good as before"
 
 
+async def test_a_time_limit_is_that_of_all_pieces_together(tenants_url: str) -> None:
+    text = "SELECT json '1', pg_sleep(0.0005) FROM generate_series(1, 30000)"
+    async with portals_over(tenants_url, statement_timeout=2.0) as portals:
+        chunks = await portals.answer(by_hand(text))
+        with pytest.raises(TimedOut):
+            await whole(GraphQLResponse(body=b"", chunks=chunks))
+        assert await whole(GraphQLResponse(body=b"", chunks=await portals.answer(by_hand("SELECT json '1'")))) == (
+            b'{"data":{"a":[1]}}'
+        ), "the connection is as good as before"
+
+
 async def test_a_connection_lost_midway_fails_the_rest(tenants_url: str) -> None:
     async with serving(tenants_url, pool_size=1) as service:
         chunks = await begun(service)
