@@ -17,6 +17,11 @@ LONG_DIGITS: Final = 5
 _TEXTS: Final = 50
 """Most texts that a statement keeps; few have more than one limit, and clients ask for pages of few sizes."""
 
+_CHARACTERS: Final = 20_000
+"""What these may hold together, so that thousands of long statements do not fill the memory; a few are always kept."""
+
+_FEW: Final = 4
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statement:
@@ -72,7 +77,7 @@ class Statement:
         if text is None:
             first, *rest = self.rendered.pieces
             text = first + "".join(f"{2**exponent}{piece}" for exponent, piece in zip(exponents, rest, strict=True))
-            if len(self._texts) >= _TEXTS:
+            if len(self._texts) >= min(_TEXTS, max(_FEW, _CHARACTERS // len(text))):
                 self._texts.clear()
             self._texts[exponents] = text
         return text
