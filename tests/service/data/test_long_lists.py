@@ -183,6 +183,8 @@ async def test_over_http(tenants_url: str) -> None:
 async def test_of_a_very_long_list_little_is_held(tenants_url: str) -> None:
     async with serving(tenants_url, ListSizes(held=100_000, chunk=50_000, whole=100_000, patience=HOUR)) as service:
         chunks = await begun(service)
+        await wait_until(lambda: chunks.full, seconds=30, what="as much lies here as may")
+        assert not await is_free(tenants_url), "it waits for its client"
         sizes = [len(chunk) async for chunk in chunks]
     assert sum(sizes) > 15_000_000
     assert max(sizes) < 150_000
