@@ -82,7 +82,11 @@ class BoundedHttp(HttpToolsProtocol):
         """Take notice of the end of a head, and offer to take the answer at once."""
         self._in_head = False
         super().on_headers_complete()
-        extensions: dict[str, Any] = {ANSWER_AT_ONCE: partial(self._answer, self.cycle), CUT_OFF: self._cut_off}
+        cycle = self.cycle  # of pipelined requests it is the last one later
+        extensions: dict[str, Any] = {
+            ANSWER_AT_ONCE: partial(self._answer, cycle),
+            CUT_OFF: partial(self._cut_off, cycle),
+        }
         self.scope["extensions"] = extensions
 
     def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
@@ -114,10 +118,9 @@ class BoundedHttp(HttpToolsProtocol):
         cycle.on_response()
         return True
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, cycle: RequestResponseCycle) -> None:
         """End the connection amid an answer."""
-        if self.cycle is not None:
-            self.cycle.disconnected = True  # or else uvicorn would complain that the answer is not complete
+        cycle.disconnected = True  # or else uvicorn would complain that the answer is not complete
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -117,7 +117,9 @@ async def test_an_answer_that_somebody_cancels_stops_the_making() -> None:
 
 
 @asynccontextmanager
-async def served(making: Making, registry: CollectorRegistry) -> AsyncIterator[tuple[Wire, "asyncio.Future[None]"]]:
+async def served(
+    making: Making, registry: CollectorRegistry, sent: bytes = POST
+) -> AsyncIterator[tuple[Wire, "asyncio.Future[None]"]]:
     """Serve one request with the chunks of a making; yields the connection, and what becomes done with the request."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -131,7 +133,7 @@ async def served(making: Making, registry: CollectorRegistry) -> AsyncIterator[t
     config = uvicorn.Config(observed, log_config=None, lifespan="off", date_header=False, **PROTOCOLS)
     wire, protocol = Wire(), BoundedHttp(config=config, server_state=ServerState(), app_state={})
     protocol.connection_made(wire)
-    protocol.data_received(POST)
+    protocol.data_received(sent)
     yield wire, done
     await asyncio.sleep(0)
     await asyncio.gather(*protocol.server_state.tasks)
@@ -153,9 +155,15 @@ async def test_over_http_a_good_end_leaves_the_connection_open() -> None:
     assert 'status="200"} 1.0' in generate_latest(registry).decode()
 
 
-async def test_over_http_the_connection_is_cut_amid_a_failed_answer(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "sent", [POST, 2 * b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"], ids=["one", "two at once"]
+)
+async def test_over_http_the_connection_is_cut_amid_a_failed_answer(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if the client has sent its next request already."""
     registry, making = CollectorRegistry(), Making()
-    async with served(making, registry) as (wire, done):
+    async with served(making, registry, sent) as (wire, done):
         making.spool.push(b"abc")
         await wait_until(lambda: wire.written, seconds=30, what="a chunk was sent")
         making.spool.fail(ZeroDivisionError())
