@@ -374,6 +374,8 @@ class _Reader:
         found: list[SelectionNode] = []
         while (word := self._tokens[self._at]) != "}":
             found.append(self._fragment(depth) if word == "..." else self._field(depth))
+        if not found:  # not every release of graphql-core takes that for well-formed
+            raise _Unsure
         self._at += 1
         return _made(SelectionSetNode, self._place(first), {"selections": tuple(found)})
 

@@ -22,7 +22,7 @@ SCHEMA = build_schema(
 )
 PLAIN = [
     "{a}",
-    "{ a { } b(c: {}, d: []) }",
+    "{ a b(c: {}, d: []) }",
     "\ufeff{,a,,b\r\nc\rd }\n\n",
     'query ($a: [[Int!]]! = [[1]] @x(y: "z"), $b: T) @d { f(a: $a, b: -0, c: 1.5e+3, d: [true, false, null, E]) }',
     'subscription s @a @b(c: {d: "e", f: $g}) { x: y @c { ...f ... @include(if: $i) { on } ... on T { z } } }',
@@ -35,6 +35,7 @@ PLAIN = [
     get_introspection_query(),
 ]
 LEFT = [
+    "{ a { } }",
     '{ a(b: """c\n  d""", e: """""") }',
     '"described" query q { a }',
     "{ " + "a { " * 60 + "b" + " }" * 60 + " }",
